@@ -1,0 +1,1 @@
+"""The command line: thin doors, no algorithms. One file a verb."""

@@ -1,0 +1,1 @@
+"""Picture -> heads. One file a detector; each defines ``load(weights, **options) -> HeadDetector``."""

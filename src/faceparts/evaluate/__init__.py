@@ -1,0 +1,1 @@
+"""Model + dataset -> numbers. The only metric state is a confusion matrix."""

@@ -1,0 +1,1 @@
+"""Our own trained nets (``*.onnx``), each with its card inside."""

@@ -1,0 +1,1 @@
+"""Training recipes: one TOML file for each model that we ship or reproduce."""

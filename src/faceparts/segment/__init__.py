@@ -1,0 +1,1 @@
+"""Crops -> probabilities. One file a kind of weights file."""

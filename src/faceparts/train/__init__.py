@@ -1,0 +1,1 @@
+"""Making a model: recipes, data augmentation, the training loop and the export. Needs ``faceparts[train]``."""

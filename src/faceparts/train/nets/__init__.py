@@ -1,0 +1,1 @@
+"""Networks. One file a net; each defines ``build(outputs) -> nn.Module``."""
