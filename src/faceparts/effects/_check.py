@@ -1,0 +1,60 @@
+"""Checks that all effects share: the picture fits the faces, numbers and colours are sensible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import ImageColor
+
+from faceparts.errors import UsageError
+from faceparts.types import Face, Image
+
+
+def copy_picture(image: Image, faces: Sequence[Face]) -> Image:
+    """A writable copy of the picture, after checking that the faces were found in one of its size.
+
+    Raises:
+        ValueError: the picture is not (H, W, 3) uint8, or a face comes from another picture size.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f"image: got {image.dtype} of shape {image.shape}, wanted uint8 RGB of shape (H, W, 3)"
+        )
+    for i, face in enumerate(faces):
+        if face.source_hw != image.shape[:2]:
+            raise ValueError(
+                f"face {i} was found in a picture of {face.source_hw} (height, width), "
+                f"this one has {image.shape[:2]}; parse this picture first"
+            )
+    return image.copy()
+
+
+def require_range(field: str, value: float, low: float, high: float) -> None:
+    """Check that low <= value <= high.
+
+    Raises:
+        UsageError: it is not, or it is not a number.
+    """
+    if not low <= value <= high:
+        raise UsageError(f"{field}: got {value}, wanted {low} to {high}")
+
+
+def parse_color(field: str, text: str) -> tuple[int, int, int]:
+    """RGB 0..255 of a colour name or of ``#rrggbb``.
+
+    Raises:
+        UsageError: it is neither.
+
+    Example:
+        >>> parse_color("color", "#ff8000")
+        (255, 128, 0)
+    """
+    rgb: tuple[int, ...]
+    try:
+        rgb = ImageColor.getrgb(text)
+    except ValueError:
+        rgb = ()
+    if len(rgb) != 3:
+        raise UsageError(f"{field}: got {text!r}, wanted a colour name or #rrggbb")
+    return rgb[0], rgb[1], rgb[2]
