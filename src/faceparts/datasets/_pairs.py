@@ -1,0 +1,134 @@
+"""Pictures and label files that lie side by side: the part that most adapters share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceparts import labels as label_sets
+from faceparts.errors import BadData
+from faceparts.types import Image, LabelSet, Sample
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture file, its label file and who is on it."""
+
+    key: str
+    image: Path
+    labels: Path
+    subject: str | None = None
+
+
+@dataclass(frozen=True)
+class PairDataset:
+    """A list of pairs, decoded when asked for.
+
+    Args:
+        pairs: the files, in a stable order.
+        source_set: label set of the ids in the files, after ``decode``.
+        label_set: label set that samples are given in.
+        decode: label file -> (H, W) uint8 ids of ``source_set``.
+        rest: what a part becomes that ``label_set`` lacks; see `labels.table`.
+    """
+
+    pairs: tuple[Pair, ...]
+    source_set: LabelSet
+    label_set: LabelSet
+    decode: Callable[[Path], NDArray[np.uint8]]
+    rest: int = label_sets.IGNORE
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, i: int) -> Sample:
+        """Read one sample.
+
+        Raises:
+            BadData: a file is unreadable, the two differ in size, or an id is out of range.
+        """
+        pair = self.pairs[i]
+        image = read_rgb(pair.image)
+        ids = self.decode(pair.labels)
+        if ids.shape != image.shape[:2]:
+            raise BadData(
+                f"{pair.labels}: {ids.shape[1]}x{ids.shape[0]} labels for a picture of "
+                f"{image.shape[1]}x{image.shape[0]}; wanted the same size"
+            )
+        wrong = np.setdiff1d(ids, [*range(len(self.source_set.parts)), label_sets.IGNORE])
+        if wrong.size:
+            raise BadData(
+                f"{pair.labels}: label {int(wrong[0])} is not in {self.source_set.name} "
+                f"(0..{len(self.source_set.parts) - 1} or {label_sets.IGNORE})"
+            )
+        ids = label_sets.convert(ids, self.source_set, self.label_set, self.rest)
+        return Sample(pair.key, image, ids, pair.subject)
+
+
+def read_rgb(path: Path) -> Image:
+    """(H, W, 3) uint8 RGB of a dataset's picture file.
+
+    Raises:
+        BadData: the file is missing or not a picture.
+    """
+    data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.empty(0, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    if image is None:
+        raise BadData(f"{path}: missing or not a picture; is the dataset complete?")
+    return np.asarray(image, np.uint8)
+
+
+def read_ids(path: Path) -> NDArray[np.uint8]:
+    """(H, W) uint8 ids of a palette or grey PNG, exactly as stored.
+
+    Raises:
+        BadData: the file is missing, not a picture, or not one byte a pixel.
+    """
+    from PIL import Image as PilImage
+    from PIL import UnidentifiedImageError
+
+    try:
+        with PilImage.open(path) as file:
+            if file.mode not in ("P", "L"):
+                raise BadData(f"{path}: mode {file.mode}; wanted a palette or grey label picture")
+            return np.array(file, np.uint8)
+    except (OSError, UnidentifiedImageError) as error:
+        raise BadData(f"{path}: not a readable label picture ({error})") from error
+
+
+def find_pairs(
+    images: Path, labels: Path, *, image_suffixes: tuple[str, ...] = (".jpg",), tail: str = ".png"
+) -> tuple[Pair, ...]:
+    """Pair every picture of a folder with ``STEM + tail`` in the label folder, sorted.
+
+    Raises:
+        BadData: a folder is missing or empty, or a picture has no label file.
+    """
+    if not images.is_dir() or not labels.is_dir():
+        missing = images if not images.is_dir() else labels
+        raise BadData(f"{missing}: no such folder; give the folder that holds the dataset")
+    files = sorted(p for p in images.iterdir() if p.suffix.lower() in image_suffixes)
+    if not files:
+        raise BadData(f"{images}: no pictures ({', '.join(image_suffixes)}) in it")
+    pairs = []
+    for file in files:
+        label = labels / (file.stem + tail)
+        if not label.is_file():
+            raise BadData(f"{file}: no label file {label.name} beside it in {labels}")
+        pairs.append(Pair(file.stem, file, label))
+    return tuple(pairs)
+
+
+def check_split(split: str, splits: tuple[str, ...], name: str) -> None:
+    """Refuse a split that a dataset does not have.
+
+    Raises:
+        BadData: the message lists the splits.
+    """
+    if split not in splits:
+        raise BadData(f"{name}: no split {split!r}; there are: {', '.join(splits)}")

@@ -1,0 +1,121 @@
+"""Random changes of a labelled crop: geometry with labels, photometry without.
+
+All functions are pure and take their chance from the `numpy.random.Generator` they are given.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceparts.types import IGNORE, Image, LabelSet
+
+GREY = (127, 127, 127)
+
+
+def random_affine(
+    source_hw: tuple[int, int],
+    size_px: int,
+    rng: np.random.Generator,
+    *,
+    scale: tuple[float, float] = (0.72, 1.35),
+    shift: float = 0.1,
+    turn_deg: float = 12.0,
+    wild_turn: float = 0.08,
+) -> NDArray[np.float64]:
+    """(2, 3) map from source pixel centres to a square of ``size_px``.
+
+    At scale 1 the longer side of the source fills the square. The angle is normal with
+    ``turn_deg``; with probability ``wild_turn`` it is uniform in +-90 degrees.
+    """
+    h, w = source_hw
+    zoom = np.exp(rng.uniform(*np.log(scale))) * size_px / max(h, w)
+    stretch = np.exp(rng.normal(0, 0.05))
+    angle = rng.uniform(-90, 90) if rng.random() < wild_turn else rng.normal(0, turn_deg)
+    turn = np.radians(angle)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = rotation @ np.diag([zoom * stretch, zoom / stretch])
+    centre = (size_px - 1) / 2 + rng.uniform(-shift, shift, 2) * size_px
+    matrix[:, 2] = centre - matrix[:, :2] @ ((w - 1) / 2, (h - 1) / 2)
+    return matrix
+
+
+def warp(
+    image: Image, labels: NDArray[np.uint8], matrix: NDArray[np.float64], size_px: int
+) -> tuple[Image, NDArray[np.uint8]]:
+    """Apply an affine map; grey 127 and `IGNORE` outside. Shrinking is anti-aliased."""
+    zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    picture, to_square = image, matrix
+    if zoom < 0.6:
+        picture = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        to_square = matrix.copy()
+        to_square[:, :2] *= 2
+        to_square[:, 2] += matrix[:, :2] @ (0.5, 0.5)
+    size = (size_px, size_px)
+    warped = cv2.warpAffine(picture, to_square, size, flags=cv2.INTER_LINEAR, borderValue=GREY)
+    ids = cv2.warpAffine(labels, matrix, size, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,))
+    return np.asarray(warped, np.uint8), np.asarray(ids, np.uint8)
+
+
+def mirror(
+    image: Image, labels: NDArray[np.uint8], label_set: LabelSet
+) -> tuple[Image, NDArray[np.uint8]]:
+    """Flip left-right; the sides of the parts swap with it."""
+    table = np.full(256, IGNORE, np.uint8)
+    table[: len(label_set.mirror)] = label_set.mirror
+    return np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(table[labels[:, ::-1]])
+
+
+def photometric(image: Image, rng: np.random.Generator) -> Image:
+    """Light, colour, sharpness and compression as they vary between cameras."""
+    if rng.random() < 0.8:
+        image = _tone(image, rng)
+    if rng.random() < 0.1:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if rng.random() < 0.06:
+        image = _low_light(image, rng)
+    if rng.random() < 0.2:
+        image = _shrink_and_grow(image, rng)
+    elif rng.random() < 0.12:
+        sigma = rng.uniform(0.4, 1.6)
+        image = cv2.GaussianBlur(image, (0, 0), sigma)
+    if rng.random() < 0.1:
+        noise = rng.normal(0, rng.uniform(2, 14), image.shape).astype(np.float32)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        quality = int(rng.integers(20, 85))
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.asarray(image, np.uint8)
+
+
+def _tone(image: Image, rng: np.random.Generator) -> Image:
+    """Gain, offset, gamma and colour temperature through one table a channel; saturation."""
+    ramp = np.arange(256, dtype=np.float32) / 255
+    gamma = np.exp(rng.uniform(-0.4, 0.4))
+    gain = np.exp(rng.uniform(-0.3, 0.3)) * np.exp(rng.normal(0, 0.06, 3))
+    offset = rng.uniform(-0.12, 0.12)
+    tables = np.clip((ramp[:, None] ** gamma - 0.5) * gain + 0.5 + offset, 0, 1) * 255
+    toned = cv2.LUT(image, tables.astype(np.uint8)[None])
+    if rng.random() < 0.5:
+        grey = cv2.cvtColor(cv2.cvtColor(toned, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        amount = rng.uniform(0.3, 1.4)
+        toned = cv2.addWeighted(toned, amount, grey, 1 - amount, 0)
+    return np.asarray(toned, np.uint8)
+
+
+def _low_light(image: Image, rng: np.random.Generator) -> Image:
+    dark = image.astype(np.float32) * rng.uniform(0.12, 0.4)
+    dark += rng.normal(0, rng.uniform(1, 6), image.shape)
+    return np.clip(dark, 0, 255).astype(np.uint8)
+
+
+def _shrink_and_grow(image: Image, rng: np.random.Generator) -> Image:
+    """What a small face looks like after it was scaled up."""
+    h, w = image.shape[:2]
+    side = int(np.exp(rng.uniform(np.log(0.1), np.log(0.7))) * max(h, w))
+    small = cv2.resize(image, (max(8, side), max(8, side)), interpolation=cv2.INTER_AREA)
+    how = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(small, (w, h), interpolation=how), np.uint8)

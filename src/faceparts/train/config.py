@@ -1,0 +1,169 @@
+"""Recipes: one TOML file says all about one training."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faceparts.errors import BadRecipe
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the training at one picture size.
+
+    Args:
+        until: share of the whole training (0..1] at which the phase ends.
+        size_px: side of the square input, a multiple of 32.
+        batch: pictures in a step.
+    """
+
+    until: float
+    size_px: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset of the mixture.
+
+    Args:
+        name: adapter in ``faceparts.datasets``.
+        root: folder below the data root.
+        split: split of the adapter.
+        share: share of the samples drawn from it (shares are normalised).
+        weight: weight of its pixels in the loss; below 1 for noisy labels.
+        trust: 1 = labels are right; below 1 the net may overrule a label that it doubts strongly,
+            after this share of the training.
+    """
+
+    name: str
+    root: str
+    split: str
+    share: float
+    weight: float = 1.0
+    trust: float = 1.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training.
+
+    Args:
+        name: name of the model; also of the files written.
+        net: file in ``faceparts.train.nets``.
+        task: ``"parts"`` or ``"heads"``.
+        steps: number of optimiser steps, unless ``minutes`` is set.
+        minutes: length by the clock instead of by steps; 0 = by steps. By the clock a run is not
+            repeatable to the bit, but it ends when it must.
+        lr: highest learning rate (AdamW; linear warm-up, cosine to a hundredth).
+        ema: decay of the averaged weights, which are what is exported.
+        occluders: folder below the data root with things to paste; empty = none.
+        occlude: probability that a sample gets occluders.
+        negatives: folder below the data root with pictures without people (heads only).
+        init: shipped model or ONNX file to start from; empty = from scratch.
+    """
+
+    name: str
+    net: str
+    task: str
+    phases: tuple[Phase, ...]
+    data: tuple[Source, ...]
+    seed: int = 0
+    steps: int = 1000
+    minutes: float = 0.0
+    lr: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: float = 0.03
+    ema: float = 0.998
+    clip: float = 5.0
+    bf16: bool = True
+    val_every: int = 1000
+    save_every: int = 250
+    occluders: str = ""
+    occlude: float = 0.0
+    negatives: str = ""
+    init: str = ""
+    val: tuple[Source, ...] = field(default=())
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a TOML recipe.
+
+    Raises:
+        BadRecipe: not TOML, an unknown key, a missing key, or a value out of range.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadRecipe(f"{path}: not a readable recipe ({error})") from error
+    for key, kind in (("phases", Phase), ("data", Source), ("val", Source)):
+        rows = table.get(key, [])
+        if not isinstance(rows, list):
+            raise BadRecipe(f"{path}: {key} must be a list of tables ([[{key}]])")
+        table[key] = tuple(_build(kind, row, f"{path}: {key}") for row in rows)
+    recipe: Recipe = _build(Recipe, table, str(path))
+    check(recipe, str(path))
+    return recipe
+
+
+def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(table) - set(fields))
+    if unknown:
+        raise BadRecipe(f"{where}: unknown key {unknown[0]!r}; there are: {', '.join(fields)}")
+    needed = [
+        n
+        for n, f in fields.items()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    missing = [n for n in needed if n not in table]
+    if missing:
+        raise BadRecipe(f"{where}: key {missing[0]!r} is missing")
+    values = {}
+    for name, value in table.items():
+        wanted = str(fields[name].type)
+        plain = {"str": str, "int": int, "bool": bool}.get(wanted)
+        if wanted == "float" and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if wanted == "float":
+            plain = float
+        if plain is not None and type(value) is not plain:
+            raise BadRecipe(f"{where}: {name} = {value!r}; wanted a value of type {wanted}")
+        values[name] = value
+    return kind(**values)
+
+
+def check(recipe: Recipe, where: str) -> None:
+    """Refuse values out of range.
+
+    Raises:
+        BadRecipe: the message names the key, the value and the range.
+    """
+    if recipe.task not in ("parts", "heads"):
+        raise BadRecipe(f"{where}: task = {recipe.task!r}; wanted 'parts' or 'heads'")
+    if not recipe.phases or recipe.phases[-1].until != 1.0:
+        raise BadRecipe(f"{where}: the last phase must have until = 1.0")
+    untils = [p.until for p in recipe.phases]
+    if untils != sorted(set(untils)) or untils[0] <= 0:
+        raise BadRecipe(f"{where}: until must rise from phase to phase; got {untils}")
+    for phase in recipe.phases:
+        if phase.size_px < 32 or phase.size_px % 32 or phase.batch < 1:
+            raise BadRecipe(
+                f"{where}: size_px = {phase.size_px}, batch = {phase.batch}; "
+                "wanted a multiple of 32 and at least 1"
+            )
+    if not recipe.data or any(s.share <= 0 for s in recipe.data):
+        raise BadRecipe(f"{where}: at least one [[data]] is needed, each with share > 0")
+    if recipe.steps < 1 or recipe.minutes < 0:
+        raise BadRecipe(f"{where}: steps = {recipe.steps}, minutes = {recipe.minutes}; too small")
+    if not (0 < recipe.lr < 10 and 0 <= recipe.ema < 1 and 0 <= recipe.warmup < 1):
+        raise BadRecipe(f"{where}: lr, ema or warmup is out of range")
+
+
+def phase_at(recipe: Recipe, progress: float) -> Phase:
+    """The phase that a share of the training (0..1) falls into."""
+    return next((p for p in recipe.phases if progress < p.until), recipe.phases[-1])

@@ -1,0 +1,67 @@
+"""partnet: our face parser, a U-Net with additive skips made for two CPU cores.
+
+Ronneberger et al., "U-Net", MICCAI 2015, with: stride-2 stem, residual stages, skips that are
+added rather than concatenated, the picture's global mean as context, and the last step up as a
+pixel shuffle (Shi et al., CVPR 2016), so that nothing is computed at full resolution but logits.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceparts.train.nets._blocks import Context, Residual, conv, init_weights
+
+WIDTHS = (24, 48, 96, 144, 192)
+DEPTHS = (1, 1, 2, 1)
+
+
+class PartNet(nn.Module):
+    """(N, 3, S, S) normalised RGB -> (N, parts, S, S) logits; S a multiple of 32."""
+
+    def __init__(
+        self,
+        parts: int,
+        widths: tuple[int, ...] = WIDTHS,
+        depths: tuple[int, ...] = DEPTHS,
+    ) -> None:
+        super().__init__()
+        self.stem = conv(3, widths[0], 3, 2)
+        self.stages = nn.ModuleList(
+            nn.Sequential(conv(a, b, 3, 2), *(Residual(b) for _ in range(n)))
+            for a, b, n in zip(widths, widths[1:], depths, strict=False)
+        )
+        self.context = Context(widths[-1])
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.decode = nn.ModuleList(conv(a, a) for a in widths[:-1])
+        self.head = nn.Conv2d(widths[0], parts * 4, 1)
+        init_weights(self)
+        for stage in self.stages:
+            for block in stage[1:]:
+                nn.init.zeros_(block.second[1].weight)
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = [self.stem(x)]
+        for stage in self.stages:
+            skips.append(stage(skips[-1]))
+        y = self.context(skips.pop())
+        for lateral, decode in zip(reversed(self.laterals), reversed(self.decode), strict=True):
+            y = F.interpolate(lateral(y), scale_factor=2.0, mode="bilinear", align_corners=False)
+            y = decode(y + skips.pop())
+        logits: Tensor = F.pixel_shuffle(self.head(y), 2)
+        return logits
+
+
+def build(parts: int) -> nn.Module:
+    """partnet for a number of parts (background included); about 2.4 M parameters."""
+    return PartNet(parts)
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Number of trained values."""
+    return sum(p.numel() for p in net.parameters() if p.requires_grad)
+
+
