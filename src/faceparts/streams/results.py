@@ -179,7 +179,8 @@ def rle_string(counts: Sequence[int]) -> str:
         groups.append(group + 32 * more + 48)
     if not groups:
         return ""
-    return np.stack(groups, 1)[np.stack(used, 1)].astype(np.uint8).tobytes().decode("ascii")
+    characters = np.stack(groups, 1)[np.stack(used, 1)].astype(np.uint8)
+    return bytes(characters).decode("ascii")
 
 
 def coco_annotations(
