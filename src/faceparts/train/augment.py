@@ -68,8 +68,11 @@ def mirror(
     return np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(table[labels[:, ::-1]])
 
 
-def photometric(image: Image, rng: np.random.Generator) -> Image:
-    """Light, colour, sharpness and compression as they vary between cameras."""
+def photometric(image: Image, rng: np.random.Generator, *, smallest: float = 0.1) -> Image:
+    """Light, colour, sharpness and compression as they vary between cameras.
+
+    ``smallest`` is the strongest shrinking (share of the side) before growing back.
+    """
     if rng.random() < 0.8:
         image = _tone(image, rng)
     if rng.random() < 0.1:
@@ -77,7 +80,7 @@ def photometric(image: Image, rng: np.random.Generator) -> Image:
     if rng.random() < 0.06:
         image = _low_light(image, rng)
     if rng.random() < 0.2:
-        image = _shrink_and_grow(image, rng)
+        image = _shrink_and_grow(image, rng, smallest)
     elif rng.random() < 0.12:
         sigma = rng.uniform(0.4, 1.6)
         image = cv2.GaussianBlur(image, (0, 0), sigma)
@@ -112,10 +115,10 @@ def _low_light(image: Image, rng: np.random.Generator) -> Image:
     return np.clip(dark, 0, 255).astype(np.uint8)
 
 
-def _shrink_and_grow(image: Image, rng: np.random.Generator) -> Image:
+def _shrink_and_grow(image: Image, rng: np.random.Generator, smallest: float) -> Image:
     """What a small face looks like after it was scaled up."""
     h, w = image.shape[:2]
-    side = int(np.exp(rng.uniform(np.log(0.1), np.log(0.7))) * max(h, w))
+    side = int(np.exp(rng.uniform(np.log(smallest), np.log(0.75))) * max(h, w))
     small = cv2.resize(image, (max(8, side), max(8, side)), interpolation=cv2.INTER_AREA)
     how = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(small, (w, h), interpolation=how), np.uint8)

@@ -1,0 +1,281 @@
+"""The detection task: scenes -> heat maps, boxes and points; loss and validation for headnet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceparts import folder, labels
+from faceparts.datasets._pairs import read_rgb
+from faceparts.train import augment, scenes
+from faceparts.train.config import Phase, Recipe, Source
+from faceparts.train.nets.headnet import POINT_CHANNELS, STRIDE, UNIT_PX
+from faceparts.train.occlude import Occluders, load_occluders
+from faceparts.train.scenes import Scene
+from faceparts.types import Image
+
+MEAN, STD = 127.5, 127.5
+TINY_PX = 6.0
+"""Heads smaller than this are neither wanted nor punished."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step needs; all maps are (N, C, h, w) at stride 4.
+
+    ``heat`` is the target heat; ``care`` is 0 where nothing is asked; ``box`` the four edge
+    distances in pixels, ``strength`` how much a cell's box counts; ``points`` dx, dy in pixels and
+    visibility, ``nan`` where unknown.
+    """
+
+    images: Tensor
+    heat: Tensor
+    care: Tensor
+    box: Tensor
+    strength: Tensor
+    points: Tensor
+
+
+class HeadsTask:
+    """Data, loss and validation of the head detector.
+
+    Args:
+        recipe: sources whose adapter is of task ``heads`` with many heads give photos; those with
+            one head, or with part labels, give crops for collages.
+        root: data root.
+
+    Raises:
+        BadData: a source is missing or damaged.
+    """
+
+    outputs = 5 + POINT_CHANNELS
+
+    def __init__(self, recipe: Recipe, root: Path) -> None:
+        self.recipe = recipe
+        self.photos: list[list[Scene]] = []
+        self.crops: list[list[Scene]] = []
+        self.photo_share, self.crop_share = [], []
+        for source in recipe.data:
+            found = _read_scenes(source, root)
+            many = max((len(s.boxes) for s in found), default=0) > 1
+            (self.photos if many else self.crops).append(found)
+            (self.photo_share if many else self.crop_share).append(source.share)
+        self.val = [s for source in recipe.val for s in _read_scenes(source, root)]
+        self.empty = _read_negatives(root / recipe.negatives) if recipe.negatives else []
+        self.occluders: Occluders | None = None
+        if recipe.occluders:
+            self.occluders = load_occluders(root / recipe.occluders, held_back=False)
+
+    def batch(self, step: int, phase: Phase) -> Batch:
+        """The batch of a step; the same step gives the same batch, whatever came before."""
+        rng = np.random.default_rng((self.recipe.seed, step))
+        images, maps = [], []
+        for _ in range(phase.batch):
+            scene = self._scene(phase.size_px, rng)
+            if rng.random() < 0.5:
+                scene = scenes.mirror(scene)
+            images.append(augment.photometric(scene.image, rng, smallest=0.45))
+            maps.append(targets(scene, phase.size_px))
+        chw = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        x = chw.float().sub_(MEAN).div_(STD).contiguous(memory_format=torch.channels_last)
+        heat, care, box, strength, points = (
+            torch.from_numpy(np.stack(m)) for m in zip(*maps, strict=True)
+        )
+        return Batch(x, heat, care, box, strength, points)
+
+    def _scene(self, size_px: int, rng: np.random.Generator) -> Scene:
+        photo, crop = sum(self.photo_share), sum(self.crop_share)
+        chance = rng.random() * (photo + crop)
+        if self.photos and chance < photo:
+            if self.empty and rng.random() < 0.04:
+                empty = self.empty[int(rng.integers(len(self.empty)))]
+                return scenes.cut_photo(empty, size_px, rng)
+            return scenes.cut_photo(_pick(self.photos, self.photo_share, rng), size_px, rng)
+        crops = [self._crop(rng) for _ in range(6)]
+        if rng.random() < 0.6:
+            return scenes.collage(crops, self._background(rng), size_px, rng)
+        head_px = size_px * float(np.exp(rng.uniform(np.log(0.15), np.log(1.05))))
+        slack = max(0.1 * size_px, (size_px - head_px) / 2)
+        centre = size_px / 2 + rng.uniform(-slack, slack, 2)
+        return scenes.place_head(crops[0], size_px, head_px, centre, rng)
+
+    def _crop(self, rng: np.random.Generator) -> Scene:
+        crop = _pick(self.crops, self.crop_share, rng)
+        if self.occluders is not None and rng.random() < self.recipe.occlude:
+            return scenes.occlude(crop, self.occluders, rng)
+        return crop
+
+    def _background(self, rng: np.random.Generator) -> Image:
+        if self.empty and rng.random() < 0.7:
+            return self.empty[int(rng.integers(len(self.empty)))].image
+        return rng.integers(0, 256, (2, 2, 3)).astype(np.uint8)
+
+    def loss(
+        self, net: nn.Module, batch: Batch, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Focal heat loss + GIoU of the boxes + points; Zhou 2019, Rezatofighi 2019."""
+        raw = net(batch.images).float()
+        heat = focal(raw[:, :1], batch.heat, batch.care)
+        count = batch.strength.sum().clamp_min(1)
+        edges = torch.exp(raw[:, 1:5].clamp(-6, 6)) * UNIT_PX
+        box = (giou_loss(edges, batch.box) * batch.strength[:, 0]).sum() / count
+        points = points_loss(raw[:, 5:], batch.points, batch.box, batch.strength)
+        total = heat + 2 * box + 0.5 * points
+        return total, {"heat": heat.item(), "box": box.item(), "points": points.item()}
+
+    @torch.no_grad()
+    def validate(self, net: nn.Module) -> dict[str, float]:
+        """Share of heads with a peak of at least 0.3 near the centre, and how many peaks have none.
+
+        A quick look while training; ``benchmarks/heads.py`` measures precision and recall.
+        """
+        hits = heads = peaks = right = 0
+        for scene in self.val[::4]:
+            h, w = (-(-n // 64) * 64 for n in scene.image.shape[:2])
+            canvas = np.full((h, w, 3), 127, np.uint8)
+            canvas[: scene.image.shape[0], : scene.image.shape[1]] = scene.image
+            x = torch.from_numpy(canvas).permute(2, 0, 1)[None].float().sub(MEAN).div(STD)
+            heat = net(x.contiguous(memory_format=torch.channels_last))[0, 0].float().sigmoid()
+            found = _peaks(heat.numpy(), 0.3)
+            centres = (scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2
+            size = np.sqrt(np.prod(scene.boxes[:, 2:] - scene.boxes[:, :2], axis=1))
+            gap = np.linalg.norm(found[:, None] - centres[None], axis=2) / np.maximum(size, 1)
+            near = gap < 0.25
+            hits += int(near.any(axis=0).sum())
+            right += int(near.any(axis=1).sum())
+            heads += len(centres)
+            peaks += len(found)
+        return {"recall": hits / max(1, heads), "precision": right / max(1, peaks)}
+
+
+def _pick(stocks: list[list[Scene]], shares: list[float], rng: np.random.Generator) -> Scene:
+    odds = np.array(shares) / sum(shares)
+    stock = stocks[int(rng.choice(len(stocks), p=odds))]
+    return stock[int(rng.integers(len(stock)))]
+
+
+def _read_scenes(source: Source, root: Path) -> list[Scene]:
+    """A source as scenes; part labels become a head box and points."""
+    module = folder.load("faceparts.datasets", source.name)
+    dataset = module.load(root / source.root, source.split)
+    found = []
+    for i in range(len(dataset)):
+        sample = dataset[i]
+        if module.TASK == "heads":
+            found.append(Scene(sample.image, sample.boxes_xyxy, sample.points))
+            continue
+        ids = labels.convert(sample.labels, dataset.label_set, labels.CELEBA19)
+        head = scenes.head_from_labels(ids)
+        if head is not None:
+            found.append(Scene(sample.image, head[0][None], head[1][None], ids))
+    return found
+
+
+def _read_negatives(path: Path) -> list[Scene]:
+    """Pictures without people; every third, in sorted order, is kept for measuring."""
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".jpg", ".png"))
+    none = np.zeros((0, 4), np.float32), np.zeros((0, 7, 3), np.float32)
+    return [Scene(read_rgb(p), *none) for i, p in enumerate(files) if i % 3]
+
+
+def targets(scene: Scene, size_px: int) -> tuple[NDArray[np.float32], ...]:
+    """Heat (1), care (1), box (4), strength (1), points (21) maps of one scene at stride 4.
+
+    Heat is a Gaussian whose width follows the head; a cell belongs to the head that is strongest
+    there. Heads that are tiny, or whose centre lies outside, are not cared about.
+    """
+    cells = size_px // STRIDE
+    heat, care = np.zeros((1, cells, cells), np.float32), np.ones((1, cells, cells), np.float32)
+    box = np.ones((4, cells, cells), np.float32)
+    points = np.full((POINT_CHANNELS, cells, cells), np.nan, np.float32)
+    at = (np.arange(cells, dtype=np.float32) + 0.5) * STRIDE
+    order = np.argsort(-np.prod(scene.boxes[:, 2:] - scene.boxes[:, :2], axis=1))
+    for i in order:
+        x0, y0, x1, y1 = scene.boxes[i]
+        cx, cy, w, h = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
+        if x1 <= 0 or y1 <= 0 or x0 >= size_px or y0 >= size_px:
+            continue
+        inside = 0 <= cx < size_px and 0 <= cy < size_px
+        if not inside or min(w, h) < TINY_PX:
+            a, b = max(0, int(y0 // STRIDE)), max(0, int(x0 // STRIDE))
+            care[0, a : int(y1 // STRIDE) + 1, b : int(x1 // STRIDE) + 1] = 0
+            continue
+        sx, sy = 0.09 * w + 0.35 * STRIDE, 0.09 * h + 0.35 * STRIDE
+        column, row = int(cx // STRIDE), int(cy // STRIDE)
+        bump = np.exp(-((at - cy) ** 2) / (2 * sy**2))[:, None] * np.exp(
+            -((at - cx) ** 2) / (2 * sx**2)
+        )
+        bump[row, column] = 1.0
+        wins = bump >= np.maximum(heat[0], 0.02)
+        heat[0][wins] = bump[wins]
+        edges = (at[None] - x0, at[:, None] - y0, x1 - at[None], y1 - at[:, None])
+        for c, edge in enumerate(edges):
+            box[c][wins] = np.broadcast_to(edge, (cells, cells))[wins]
+        for p in range(POINT_CHANNELS // 3):
+            px, py, seen = scene.points[i, p]
+            points[3 * p][wins] = np.broadcast_to(px - at[None], (cells, cells))[wins]
+            points[3 * p + 1][wins] = np.broadcast_to(py - at[:, None], (cells, cells))[wins]
+            points[3 * p + 2][wins] = seen
+    care = np.where(heat > 0.02, 1, care).astype(np.float32)
+    inside_box = (box > 0.5).all(axis=0, keepdims=True)
+    strength = np.where((heat > 0.5) & inside_box, heat, 0).astype(np.float32)
+    return heat, care, box, strength, points
+
+
+def focal(logits: Tensor, target: Tensor, care: Tensor) -> Tensor:
+    """Penalty-reduced focal loss of CornerNet/CenterNet, a head's mean."""
+    probs = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
+    centre = (target == 1).float()
+    wanted = -torch.log(probs) * (1 - probs) ** 2 * centre
+    unwanted = -torch.log(1 - probs) * probs**2 * (1 - target) ** 4 * (1 - centre)
+    return ((wanted + unwanted) * care).sum() / centre.sum().clamp_min(1)
+
+
+def giou_loss(edges: Tensor, target: Tensor) -> Tensor:
+    """1 - generalised IoU of boxes given by edge distances, (N, 4, h, w) -> (N, h, w)."""
+    left, top, right, bottom = edges.unbind(1)
+    tl, tt, tr, tb = target.unbind(1)
+    inner = (torch.minimum(left, tl) + torch.minimum(right, tr)).clamp_min(0) * (
+        torch.minimum(top, tt) + torch.minimum(bottom, tb)
+    ).clamp_min(0)
+    outer = (torch.maximum(left, tl) + torch.maximum(right, tr)) * (
+        torch.maximum(top, tt) + torch.maximum(bottom, tb)
+    )
+    union = (left + right) * (top + bottom) + (tl + tr) * (tt + tb) - inner
+    return 1 - inner / union.clamp_min(1e-6) + (outer - union) / outer.clamp_min(1e-6)
+
+
+def points_loss(raw: Tensor, target: Tensor, box: Tensor, strength: Tensor) -> Tensor:
+    """Distance of seen points relative to the head + cross entropy of the visibility."""
+    n, _, h, w = raw.shape
+    raw, target = raw.view(n, 7, 3, h, w), target.view(n, 7, 3, h, w)
+    size = ((box[:, 0] + box[:, 2]) * (box[:, 1] + box[:, 3])).clamp_min(1).sqrt()
+    seen = (target[:, :, 2] == 1).float() * strength
+    aim = torch.nan_to_num(target[:, :, :2])
+    off = F.smooth_l1_loss(
+        raw[:, :, :2] * UNIT_PX / size[:, None, None],
+        aim / size[:, None, None],
+        reduction="none",
+        beta=0.05,
+    ).sum(2)
+    known = (~torch.isnan(target[:, :, 2])).float() * strength
+    visible = F.binary_cross_entropy_with_logits(
+        raw[:, :, 2], torch.nan_to_num(target[:, :, 2]), reduction="none"
+    )
+    return (off * seen).sum() * 4 / seen.sum().clamp_min(1) + (
+        visible * known
+    ).sum() / known.sum().clamp_min(1)
+
+
+def _peaks(heat: NDArray[np.float32], least: float) -> NDArray[np.float64]:
+    """(N, 2) pixel positions of local maxima of at least ``least``."""
+    top = cv2.dilate(heat, np.ones((3, 3), np.uint8))
+    rows, columns = np.nonzero((heat == top) & (heat >= least))
+    return (np.stack([columns, rows], axis=1) + 0.5) * STRIDE

@@ -1,0 +1,90 @@
+"""headnet: our head detector, an anchor-free feature pyramid with one output at stride 4.
+
+Every cell says whether a head's centre lies there (Zhou et al., "Objects as Points", 2019), how
+far the four edges of the head are (Tian et al., "FCOS", ICCV 2019) and where seven points are.
+Features come from strides 4 to 64 and are added on the way up (Lin et al., "FPN", CVPR 2017).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceparts.train.nets._blocks import Residual, conv, init_weights
+
+STRIDE = 4
+UNIT_PX = 16.0
+"""Edge distances are ``UNIT_PX * exp(raw)`` input pixels."""
+WIDTHS = (16, 32, 64, 96, 128, 128)
+DEPTHS = (0, 1, 1, 1, 0)
+POINT_CHANNELS = 21
+
+
+class HeadNet(nn.Module):
+    """(N, 3, H, W) normalised RGB -> (N, 26, H/4, W/4) raw outputs; H and W multiples of 64.
+
+    Channels: heat logit, four log edge distances, then dx, dy (in `UNIT_PX`), visibility logit for
+    each of the seven points.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = WIDTHS, depths: tuple[int, ...] = DEPTHS) -> None:
+        super().__init__()
+        self.stem = conv(3, widths[0], 3, 2)
+        self.stages = nn.ModuleList(
+            nn.Sequential(conv(a, b, 3, 2), *(Residual(b) for _ in range(n)))
+            for a, b, n in zip(widths, widths[1:], depths, strict=False)
+        )
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(b, a, 1) for a, b in zip(widths[1:], widths[2:], strict=False)
+        )
+        self.decode = nn.ModuleList(conv(a, a) for a in widths[1:-1])
+        self.head = conv(widths[1], 48)
+        self.out = nn.Conv2d(48, 5 + POINT_CHANNELS, 1)
+        init_weights(self)
+        for stage in self.stages:
+            for block in stage[1:]:
+                nn.init.zeros_(block.second[1].weight)
+        nn.init.normal_(self.out.weight, std=0.01)
+        nn.init.zeros_(self.out.bias)
+        nn.init.constant_(self.out.bias[:1], -4.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x)
+        skips = []
+        for stage in self.stages:
+            y = stage(y)
+            skips.append(y)
+        y = skips.pop()
+        for lateral, decode in zip(reversed(self.laterals), reversed(self.decode), strict=True):
+            skip = skips.pop()
+            y = F.interpolate(lateral(y), size=skip.shape[2:], mode="nearest")
+            y = decode(y + skip)
+        raw: Tensor = self.out(self.head(y))
+        return raw
+
+
+class HeadNetExport(nn.Module):
+    """The same net with the outputs that the run time reads: heat, box, points (see DESIGN)."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, 1, h, w) 0..1; (N, 4, h, w) pixels; (N, 21, h, w) dx, dy pixels, visibility 0..1."""
+        raw = self.net(x)
+        heat = torch.sigmoid(raw[:, :1])
+        box = torch.exp(raw[:, 1:5].clamp(-6, 6)) * UNIT_PX
+        points = raw[:, 5:]
+        columns = []
+        for i in range(0, POINT_CHANNELS, 3):
+            columns += [points[:, i : i + 2] * UNIT_PX, torch.sigmoid(points[:, i + 2 : i + 3])]
+        return heat, box, torch.cat(columns, dim=1)
+
+
+def build(outputs: int) -> nn.Module:
+    """headnet; ``outputs`` must be 26 (heat, 4 edges, 7 points of 3)."""
+    if outputs != 5 + POINT_CHANNELS:
+        raise ValueError(f"headnet: got {outputs} outputs, wanted {5 + POINT_CHANNELS}")
+    return HeadNet()

@@ -1,0 +1,201 @@
+"""Training pictures for the head detector: cuts of photos, collages of face crops, single heads.
+
+Everything is made from (image, boxes, points) triples; coordinates are picture pixels (edges).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceparts.labels import CELEBA19
+from faceparts.train.occlude import Occluders
+from faceparts.types import POINTS, POINTS_MIRROR, Image
+
+HEAD_PARTS = (
+    *("skin", "nose", "glasses", "left_eye", "right_eye", "left_brow", "right_brow", "left_ear"),
+    *("right_ear", "mouth", "upper_lip", "lower_lip", "hair", "hat"),
+)
+
+Boxes = NDArray[np.float32]
+Points = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A picture with its heads: (H, W, 3) RGB, (N, 4) boxes, (N, 7, 3) points.
+
+    ``ids`` are CelebAMask part labels (H, W) where a crop has them.
+    """
+
+    image: Image
+    boxes: Boxes
+    points: Points
+    ids: NDArray[np.uint8] | None = None
+
+
+def head_from_labels(ids: NDArray[np.uint8]) -> tuple[Boxes, Points] | None:
+    """Head box (4,) and points (7, 3) from CelebAMask part labels; ``None`` without a face.
+
+    The box spans skin, hair, hat, ears and glasses down to the chin: long hair below the chin
+    does not make a head longer, and hair counts sideways only above the chin.
+    Visibility is 1 where the part is there, 0 where it is not, ``nan`` for eyes behind glasses.
+    """
+    where = {p: np.nonzero(ids == CELEBA19.id(p)) for p in HEAD_PARTS}
+    ys, xs = where["skin"]
+    if len(ys) < 0.01 * ids.size:
+        return None
+    chin = float(np.percentile(ys, 99.7)) + 1
+    head = np.isin(ids, [CELEBA19.id(p) for p in HEAD_PARTS])
+    head[int(np.ceil(chin)) :] = False
+    rows, columns = np.nonzero(head.sum(1) > 1)[0], np.nonzero(head.sum(0) > 1)[0]
+    if not len(rows) or not len(columns):
+        return None
+    box = np.array([columns[0], rows[0], columns[-1] + 1, chin], np.float32)
+    points = np.full((len(POINTS), 3), np.nan, np.float32)
+    points[:, 2] = 0
+    for i, part in enumerate(("right_eye", "left_eye", "nose", "right_ear", "left_ear")):
+        py, px = where[part]
+        if len(py) >= 8:
+            y = np.percentile(py, 75) if part == "nose" else py.mean()
+            points[i] = (px.mean() + 0.5, y + 0.5, 1)
+    lips = [np.concatenate(v) for v in zip(where["upper_lip"], where["lower_lip"], strict=True)]
+    if len(lips[0]) >= 16:
+        for i, at in ((5, lips[1].min()), (6, lips[1].max())):
+            points[i] = (at + 0.5, lips[0][np.abs(lips[1] - at) <= 1].mean() + 0.5, 1)
+    if len(where["glasses"][0]) > 30:
+        points[:2][points[:2, 2] == 0] = np.nan
+    return box, points
+
+
+def occlude(scene: Scene, occluders: Occluders, rng: np.random.Generator) -> Scene:
+    """Paste something before a labelled face: its box stays, covered points become hidden."""
+    if scene.ids is None:
+        return scene
+    image, ids = occluders.paste(scene.image, scene.ids, rng, CELEBA19)
+    points = scene.points.copy()
+    for i, (x, y, seen) in enumerate(scene.points):
+        if seen == 1:
+            row = min(max(int(y), 0), ids.shape[0] - 1)
+            column = min(max(int(x), 0), ids.shape[1] - 1)
+            points[i, 2] = ids[row, column] != 0
+    return Scene(image, scene.boxes, points)
+
+
+def transform(scene: Scene, matrix: NDArray[np.float64], size_px: int) -> Scene:
+    """Apply an affine map (edge coordinates) into a square; grey outside, anti-aliased.
+
+    A turned box becomes the box around the turned ellipse.
+    """
+    to_centres = matrix.copy()
+    to_centres[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    picture = scene.image
+    while zoom < 0.6:
+        h, w = picture.shape[:2]
+        if min(h, w) < 4:
+            break
+        half = (max(1, w // 2), max(1, h // 2))
+        step = np.array([w / half[0], h / half[1]])
+        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+        to_centres[:, 2] += to_centres[:, :2] @ (step / 2 - 0.5)
+        to_centres[:, :2] *= step
+        zoom *= 2
+    size = (size_px, size_px)
+    image = cv2.warpAffine(
+        picture, to_centres, size, flags=cv2.INTER_LINEAR, borderValue=(127, 127, 127)
+    )
+    boxes = scene.boxes
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    half_wh = (boxes[:, 2:] - boxes[:, :2]) / 2
+    reach = np.sqrt((half_wh**2) @ (matrix[:, :2] ** 2).T)
+    points = scene.points.copy()
+    points[..., :2] = points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+    return Scene(
+        np.asarray(image, np.uint8),
+        np.concatenate([centres - reach, centres + reach], axis=1).astype(np.float32),
+        points.astype(np.float32),
+    )
+
+
+def mirror(scene: Scene) -> Scene:
+    """Flip left-right; the sides of the points swap."""
+    w = scene.image.shape[1]
+    boxes = scene.boxes.copy()
+    boxes[:, 0], boxes[:, 2] = w - scene.boxes[:, 2], w - scene.boxes[:, 0]
+    points = scene.points[:, list(POINTS_MIRROR)].copy()
+    points[..., 0] = w - points[..., 0]
+    return Scene(np.ascontiguousarray(scene.image[:, ::-1]), boxes, points)
+
+
+def cut_photo(photo: Scene, size_px: int, rng: np.random.Generator) -> Scene:
+    """A random square of a photo at a random scale, most often around one of its heads."""
+    h, w = photo.image.shape[:2]
+    if len(photo.boxes) and rng.random() < 0.9:
+        box = photo.boxes[int(rng.integers(len(photo.boxes)))]
+        centre = (box[:2] + box[2:]) / 2
+        side = float(np.sqrt(np.prod(box[2:] - box[:2])))
+        wanted = np.exp(rng.uniform(np.log(8), np.log(140)))
+        zoom = float(np.clip(wanted / side, 0.45, 3.0))
+    else:
+        centre, zoom = rng.uniform(0, 1, 2) * (w, h), float(np.exp(rng.uniform(-0.7, 0.7)))
+    low = size_px / 2 / zoom
+    spread = rng.uniform(-0.45, 0.45, 2) * size_px / zoom
+    middle = centre + spread
+    for axis, length in ((0, w), (1, h)):
+        if length > 2 * low:
+            middle[axis] = np.clip(middle[axis], low, length - low)
+        else:
+            middle[axis] = length / 2
+    stretch = np.exp(rng.normal(0, 0.06))
+    scale = np.diag([zoom * stretch, zoom / stretch])
+    matrix = np.column_stack([scale, size_px / 2 - scale @ middle])
+    return transform(photo, matrix, size_px)
+
+
+def place_head(
+    crop: Scene, size_px: int, head_px: float, centre: NDArray[np.float64], rng: np.random.Generator
+) -> Scene:
+    """Put a crop so that its head has a wanted size and centre; turned a little, sometimes a lot."""
+    box = crop.boxes[0]
+    zoom = head_px / float(np.sqrt(np.prod(box[2:] - box[:2])))
+    chance = rng.random()
+    angle = rng.choice([90, 180, 270]) if chance < 0.05 else rng.normal(0, 12)
+    turn = np.radians(float(angle))
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * zoom
+    middle = (box[:2] + box[2:]) / 2
+    matrix = np.column_stack([rotation, centre - rotation @ middle])
+    return transform(crop, matrix, size_px)
+
+
+def collage(
+    crops: list[Scene], background: Image, size_px: int, rng: np.random.Generator
+) -> Scene:
+    """A grid of cells with one crop each, over a background; some cells stay empty."""
+    cells = int(rng.integers(2, 6))
+    cell = size_px / cells
+    image = cv2.resize(background, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    boxes, points = [], []
+    for row in range(cells):
+        for column in range(cells):
+            if rng.random() < 0.25:
+                continue
+            crop = crops[int(rng.integers(len(crops)))]
+            if rng.random() < 0.5:
+                crop = mirror(crop)
+            side = int(np.ceil(cell))
+            head_px = cell * rng.uniform(0.3, 0.85)
+            placed = place_head(
+                crop, side, head_px, np.array([side / 2, side / 2]) + rng.normal(0, 0.06 * cell, 2), rng
+            )
+            x, y = int(column * cell), int(row * cell)
+            x1, y1 = min(size_px, x + side), min(size_px, y + side)
+            image[y:y1, x:x1] = placed.image[: y1 - y, : x1 - x]
+            boxes.append(placed.boxes + np.array([x, y, x, y], np.float32))
+            points.append(placed.points + np.array([x, y, 0], np.float32))
+    if not boxes:
+        return Scene(image, np.zeros((0, 4), np.float32), np.zeros((0, len(POINTS), 3), np.float32))
+    return Scene(image, np.concatenate(boxes), np.concatenate(points))
