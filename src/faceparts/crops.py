@@ -1,0 +1,277 @@
+"""Head -> Crop, and crop coordinates <-> picture coordinates."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceparts.types import Crop, Head, Image
+
+GREY = 127
+"""Value of everything outside the picture: mirrored edges confuse parsers."""
+
+_STRIP_BYTES = 16 * 2**20
+"""Size of one float32 strip while warping back; three such arrays live at a time."""
+
+_MAX_COLUMNS = 16_384
+"""Width of one strip: OpenCV cannot warp into more than 32,766 columns."""
+
+
+def check_image(image: Image) -> Image:
+    """Return the picture if it is one.
+
+    Raises:
+        ValueError: not a non-empty (H, W, 3) uint8 array; the message gives what it is.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image: got {type(image).__name__}, wanted an (H, W, 3) uint8 RGB array")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(
+            f"image: got {image.dtype} of shape {image.shape}, wanted (H, W, 3) uint8 RGB"
+        )
+    return image
+
+
+def crop_head(image: Image, head: Head, size_px: int, margin: float = 0.25) -> Crop:
+    """Cut a square around a head and remember the way back.
+
+    The square lies around the middle of the head box. When it shrinks by two or more, the region
+    is first halved until less than two remain, so that nothing aliases; the rest is bilinear.
+
+    Args:
+        image: (H, W, 3) RGB.
+        size_px: side S of the result. Parts outside the picture are grey (127): mirrored edges
+            confuse parsers.
+        margin: share of the longer box side added on every side; 0.25 makes the cut 1.5 x the box.
+
+    Raises:
+        ValueError: the head box has no area; the message gives the box. Or the picture is not
+            (H, W, 3) uint8, ``size_px`` is below 1, or ``margin`` is negative.
+    """
+    check_image(image)
+    if size_px < 1:
+        raise ValueError(f"size_px: got {size_px}, wanted at least 1")
+    if not margin >= 0:
+        raise ValueError(f"margin: got {margin}, wanted at least 0")
+    x0, y0, x1, y1 = head.box_xyxy
+    side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
+    if x1 <= x0 or y1 <= y0:
+        raise ValueError(f"the head box has no area: {head.box_xyxy}")
+    scale = side / size_px
+    left = (x0 + x1 - side) / 2
+    top = (y0 + y1 - side) / 2
+    to_source = np.array(
+        [[scale, 0, left + scale / 2 - 0.5], [0, scale, top + scale / 2 - 0.5]], np.float64
+    )
+    height, width = image.shape[:2]
+    columns = _inside(left, scale, size_px, width)
+    rows = _inside(top, scale, size_px, height)
+    cut = np.full((size_px, size_px, 3), GREY, np.uint8)
+    if columns.stop > columns.start and rows.stop > rows.start:
+        cut[rows, columns] = _sample(image, to_source, columns, rows, scale)
+    return Crop(cut, to_source, (height, width))
+
+
+def _inside(start: float, scale: float, size_px: int, length: int) -> slice:
+    """Crop indices whose centres lie inside a picture of this length (one axis)."""
+    first = math.ceil(min(max(-start / scale - 0.5, 0), size_px))
+    stop = math.ceil(min(max((length - start) / scale - 0.5, 0), size_px))
+    return slice(first, stop)
+
+
+def _sample(
+    image: Image, to_source: NDArray[np.float64], columns: slice, rows: slice, scale: float
+) -> Image:
+    """The picture under a rectangle of crop pixels; its borders are continued."""
+    height, width = image.shape[:2]
+    halvings = max(0, math.floor(math.log2(scale) + 1e-9))
+    x0, x1 = _region(to_source[0, 2], scale, columns, 2**halvings, width)
+    y0, y1 = _region(to_source[1, 2], scale, rows, 2**halvings, height)
+    region, ratio_xy = halve(image[y0:y1, x0:x1], halvings)
+    # crop index -> picture centre -> picture edge -> region edge -> region centre
+    matrix = np.zeros((2, 3))
+    for axis, (run, start) in enumerate(((columns, x0), (rows, y0))):
+        first = to_source[axis, 2] + run.start * scale
+        matrix[axis, axis] = scale / ratio_xy[axis]
+        matrix[axis, 2] = (first + 0.5 - start) / ratio_xy[axis] - 0.5
+    return np.asarray(
+        cv2.warpAffine(
+            region,
+            matrix,
+            (columns.stop - columns.start, rows.stop - rows.start),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
+        np.uint8,
+    )
+
+
+def halve(image: Image, times: int) -> tuple[Image, tuple[int, int]]:
+    """Average 2 x 2 pixels into one, several times over.
+
+    An odd last row or column is left out; a side of one pixel stays one.
+
+    Returns:
+        The small picture, and how many pixels of the given one a pixel spans in x and in y.
+
+    Example:
+        >>> small, ratio_xy = halve(np.full((5, 1, 3), 9, np.uint8), 2)
+        >>> small.shape, ratio_xy
+        ((1, 1, 3), (1, 4))
+    """
+    ratio_x = ratio_y = 1
+    for _ in range(times):
+        height, width = image.shape[:2]
+        step_x, step_y = min(2, width), min(2, height)
+        width, height = width // step_x, height // step_y
+        image = np.asarray(
+            cv2.resize(
+                image[: height * step_y, : width * step_x],
+                (width, height),
+                interpolation=cv2.INTER_AREA,
+            ),
+            np.uint8,
+        )
+        ratio_x, ratio_y = ratio_x * step_x, ratio_y * step_y
+    return image, (ratio_x, ratio_y)
+
+
+def _region(offset: float, scale: float, run: slice, multiple: int, length: int) -> tuple[int, int]:
+    """Picture pixels needed for a run of crop pixels, grown to whole multiples where possible."""
+    first = offset + run.start * scale
+    last = offset + (run.stop - 1) * scale
+    x0 = max(0, math.floor(first) - multiple)
+    x1 = min(length, math.ceil(last) + 1 + multiple)
+    x1 = min(length, x1 + (x0 - x1) % multiple)
+    x0 = max(0, x0 - (x0 - x1) % multiple)
+    return x0, x1
+
+
+def crop_to_window(crop: Crop) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the whole picture pixels that a crop covers.
+
+    Pixels that are covered in part count. A crop beside the picture covers none: the window then
+    has no area but lies inside the picture.
+    """
+    size_px = crop.image.shape[0]
+    corners = np.array([(-0.5, -0.5), (size_px - 0.5, size_px - 0.5)])
+    corners = np.array([(x, y) for x in corners[:, 0] for y in corners[:, 1]])
+    edges = corners @ crop.to_source[:, :2].T + crop.to_source[:, 2] + 0.5
+    height, width = crop.source_hw
+    limits = (width, height)
+    low = np.clip(np.floor(edges.min(axis=0) + 1e-6), 0, limits)
+    high = np.clip(np.ceil(edges.max(axis=0) - 1e-6), low, limits)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def warp_back(
+    probs: NDArray[np.float32], crop: Crop, window_xyxy: tuple[int, int, int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Bring probabilities to the picture's resolution, then take the most probable part.
+
+    A part can only win where its probability is at least 1/K, so each part is warped within the
+    bounding box of those pixels alone, in strips: no temporary array is larger than 64 MiB. Maps
+    that are shrunk by more than two are averaged first.
+
+    Args:
+        probs: (K, S, S) float32 of the crop, sums to 1 over K.
+        window_xyxy: whole picture pixels; see `crop_to_window`.
+
+    Returns:
+        (h, w) uint8 part ids and (h, w) float32 probability of the winning part.
+    """
+    count = len(probs)
+    x0, y0, x1, y1 = window_xyxy
+    to_crop = np.asarray(np.linalg.inv(np.vstack([crop.to_source, (0, 0, 1)])), np.float64)
+    probs, to_map = _average_down(probs, to_crop)
+    best = np.zeros((y1 - y0, x1 - x0), np.float32)
+    ids = np.zeros(best.shape, np.uint8)
+    to_picture = np.asarray(np.linalg.inv(to_map), np.float64)
+    for part in range(count):
+        box = _possible_box(probs[part], 1 / count)
+        if box is None:
+            continue
+        left, top, right, bottom = _to_window(box, to_picture, window_xyxy, probs.shape[1:])
+        for ya, yb, xa, xb in _strips(left, top, right, bottom):
+            matrix = to_map[:2].copy()
+            matrix[:, 2] += matrix[:, :2] @ (x0 + xa, y0 + ya)
+            warped = np.asarray(
+                cv2.warpAffine(
+                    probs[part],
+                    matrix,
+                    (xb - xa, yb - ya),
+                    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                    borderMode=cv2.BORDER_REPLICATE,
+                ),
+                np.float32,
+            )
+            top_so_far = best[ya:yb, xa:xb]
+            np.copyto(ids[ya:yb, xa:xb], np.uint8(part), where=warped > top_so_far)
+            np.maximum(top_so_far, warped, out=top_so_far)
+    return ids, np.minimum(best, 1, out=best)
+
+
+def _average_down(
+    probs: NDArray[np.float32], to_crop: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Shrink maps that are more than twice as fine as the picture; (K, s, s) and picture -> map."""
+    size_px = probs.shape[1]
+    finer = float(np.sqrt(abs(np.linalg.det(to_crop[:2, :2]))))
+    if finer <= 2:
+        return probs, to_crop
+    small_px = max(1, math.ceil(size_px / finer))
+    small = np.stack(
+        [cv2.resize(p, (small_px, small_px), interpolation=cv2.INTER_AREA) for p in probs]
+    ).astype(np.float32, copy=False)
+    ratio = small_px / size_px
+    shrink = np.array(
+        [[ratio, 0, ratio / 2 - 0.5], [0, ratio, ratio / 2 - 0.5], [0, 0, 1]], np.float64
+    )
+    return small, shrink @ to_crop
+
+
+def _possible_box(
+    plane: NDArray[np.float32], least: float
+) -> tuple[float, float, float, float] | None:
+    """Left, top, right, bottom (centres) of the values that can win; ``None`` if there is none."""
+    rows = np.flatnonzero(plane.max(axis=1) >= least)
+    if not rows.size:
+        return None
+    columns = np.flatnonzero(plane.max(axis=0) >= least)
+    return float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])
+
+
+def _to_window(
+    box: tuple[float, float, float, float],
+    to_picture: NDArray[np.float64],
+    window_xyxy: tuple[int, int, int, int],
+    map_hw: tuple[int, ...],
+) -> tuple[int, int, int, int]:
+    """Window pixels that a box of map pixels reaches through bilinear weights."""
+    x0, y0, x1, y1 = window_xyxy
+    left, top, right, bottom = box
+    # the border of the map is continued without end
+    far = 4.0 * (x1 - x0 + y1 - y0 + 4) / abs(np.linalg.det(to_picture[:2, :2])) ** 0.5
+    left -= far if left == 0 else 1
+    top -= far if top == 0 else 1
+    right += far if right == map_hw[1] - 1 else 1
+    bottom += far if bottom == map_hw[0] - 1 else 1
+    corners = np.array([(x, y) for x in (left, right) for y in (top, bottom)])
+    reach = corners @ to_picture[:2, :2].T + to_picture[:2, 2]
+    limits = (x1 - x0, y1 - y0)
+    low = np.clip(np.floor(reach.min(axis=0) - (x0, y0)), 0, limits)
+    high = np.clip(np.ceil(reach.max(axis=0) - (x0, y0)) + 1, low, limits)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _strips(left: int, top: int, right: int, bottom: int) -> list[tuple[int, int, int, int]]:
+    """Cut a rectangle into pieces of at most `_STRIP_BYTES` of float32: y0, y1, x0, x1."""
+    pieces = []
+    for xa in range(left, right, _MAX_COLUMNS):
+        xb = min(right, xa + _MAX_COLUMNS)
+        rows = min(_MAX_COLUMNS, max(1, _STRIP_BYTES // (4 * (xb - xa))))
+        pieces += [(ya, min(bottom, ya + rows), xa, xb) for ya in range(top, bottom, rows)]
+    return pieces

@@ -1,0 +1,216 @@
+"""Our own head detector: heads from every side, from about 10 px to the whole picture.
+
+An anchor-free net in the manner of CenterNet (Zhou et al., "Objects as Points", 2019) and FCOS
+(Tian et al., 2019): at a quarter of its input's size it puts out
+
+- ``heat`` (N, 1, H/4, W/4): 0..1, high in the middle of a head;
+- ``box`` (N, 4, H/4, W/4): distances >= 0 from the cell's centre to the left, top, right and bottom
+  of the head, in input pixels; the centre of cell (x, y) is ((x + 0.5) * 4, (y + 0.5) * 4);
+- ``points`` (N, 21, H/4, W/4): for each of the seven `POINTS` dx and dy from the cell's centre in
+  input pixels, and its visibility 0..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceparts.crops import check_image
+from faceparts.detect._suppress import suppress
+from faceparts.detect._tiles import View, is_cut, stack_padded, views
+from faceparts.errors import BadWeights, UsageError
+from faceparts.types import POINTS, Head, Image, ModelCard
+from faceparts.weights import Net, normalise, open_net
+
+STRIDE = 4
+"""Input pixels from one cell to the next."""
+
+MAX_CANDIDATES = 1000
+"""Peaks looked at in one view; the best ones."""
+
+SEEN = 0.3
+"""Visibility from which a point counts as seen."""
+
+_CHANNELS = {"heat": 1, "box": 4, "points": 3 * len(POINTS)}
+_BATCH = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Heads found in one view: boxes (N, 4), scores (N,), points (N, 7, 3) x, y, visibility."""
+
+    boxes_xyxy: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    points: NDArray[np.float64]
+
+    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
+        """Some of the candidates."""
+        return Candidates(self.boxes_xyxy[chosen], self.scores[chosen], self.points[chosen])
+
+
+def decode(
+    heat: NDArray[np.float32],
+    box: NDArray[np.float32],
+    points: NDArray[np.float32],
+    threshold: float,
+) -> Candidates:
+    """Read heads off the maps of one view; positions are in its pixels.
+
+    A head is where the heat is the largest of its 3 x 3 cells and at least the threshold. Boxes
+    without area or with values that are not finite are left out.
+
+    Args:
+        heat: (h, w); box: (4, h, w); points: (21, h, w); see the module.
+    """
+    peaks = (heat >= threshold) & (heat == cv2.dilate(heat, np.ones((3, 3), np.uint8)))
+    rows, columns = np.nonzero(peaks)
+    scores = heat[rows, columns].astype(np.float64)
+    if scores.size > MAX_CANDIDATES:
+        best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+        rows, columns, scores = rows[best], columns[best], scores[best]
+    centres = (np.stack([columns, rows], axis=1) + 0.5) * STRIDE
+    sides = np.maximum(box[:, rows, columns].T.astype(np.float64), 0)
+    boxes = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
+    marks = points[:, rows, columns].T.astype(np.float64).reshape(-1, len(POINTS), 3)
+    marks[..., :2] += centres[:, None]
+    marks[~(np.isfinite(marks).all(axis=2) & (marks[..., 2] >= SEEN))] = np.nan
+    found = Candidates(boxes, np.minimum(scores, 1), marks)
+    return found.take(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+
+
+def to_picture(found: Candidates, view: View) -> Candidates:
+    """Bring what was found in a view into the picture's coordinates; boxes it cuts are left out."""
+    found = found.take(~is_cut(found.boxes_xyxy, view))
+    ratio, origin = np.array(view.ratio_xy), np.array(view.origin_xy)
+    points = found.points.copy()
+    points[..., :2] = points[..., :2] * ratio + origin
+    boxes = found.boxes_xyxy * np.tile(ratio, 2) + np.tile(origin, 2)
+    return Candidates(boxes, found.scores, points)
+
+
+class HeadNet:
+    """Finds heads with a net in an ONNX file; see the module for what it must put out.
+
+    Args:
+        net: the opened file.
+        min_score: score from which a find counts; ``None`` = the card's threshold.
+        tiles: look at big pictures in tiles too, not only as a whole; slower, finds small heads.
+        max_side_px: longer side of the whole view.
+
+    Raises:
+        BadWeights: the net's inputs or outputs are not as wanted.
+        UsageError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        *,
+        min_score: float | None = None,
+        tiles: bool = True,
+        max_side_px: int = 1024,
+    ) -> None:
+        batch, _, *input_hw = net.input_shape
+        if batch not in (None, 1) or any(n is not None for n in input_hw):
+            raise BadWeights(f"{net.path}: input is {net.input_shape}; wanted free N, H and W")
+        for name, count in _CHANNELS.items():
+            shape = net.output_shapes.get(name)
+            if shape is None or len(shape) != 4 or shape[1] not in (None, count):
+                raise BadWeights(
+                    f"{net.path}: output {name!r} is {shape}, wanted (N, {count}, H/4, W/4)"
+                )
+        threshold = net.card.threshold if min_score is None else min_score
+        if not 0 <= threshold <= 1:
+            raise UsageError(f"min_score: got {min_score}, wanted 0..1")
+        if max_side_px < 32:
+            raise UsageError(f"max_side_px: got {max_side_px}, wanted at least 32")
+        self._net = net
+        self._batch = batch or _BATCH
+        self._threshold = threshold
+        self._tiles = tiles
+        self._max_side_px = max_side_px
+
+    @property
+    def card(self) -> ModelCard:
+        """What the file says about itself."""
+        return self._net.card
+
+    def detect(self, image: Image) -> list[Head]:
+        """Heads in an (H, W, 3) RGB picture, best first; ``[]`` is a normal answer.
+
+        Raises:
+            ValueError: the picture is not (H, W, 3) uint8.
+            BadWeights: the net puts out maps of another size than a quarter of its input.
+        """
+        check_image(image)
+        seen = views(image, whole_px=self._max_side_px, tiles=self._tiles, batch=self._batch)
+        found = [self._look(view_batch) for view_batch in seen]
+        boxes = np.concatenate([f.boxes_xyxy for batch in found for f in batch])
+        scores = np.concatenate([f.scores for batch in found for f in batch])
+        points = np.concatenate([f.points for batch in found for f in batch])
+        best = Candidates(boxes, scores, points).take(suppress(boxes, scores))
+        return [
+            Head((float(x0), float(y0), float(x1), float(y1)), score, marks, "headnet")
+            for (x0, y0, x1, y1), score, marks in zip(
+                best.boxes_xyxy, best.scores, best.points.astype(np.float32), strict=True
+            )
+        ]
+
+    def _look(self, some: list[View]) -> list[Candidates]:
+        """Run the net on views of one size."""
+        blob = normalise(stack_padded(some), self.card)
+        maps = self._net.run(blob)
+        count, _, height, width = blob.shape
+        for name, channels in _CHANNELS.items():
+            wanted = (count, channels, height // STRIDE, width // STRIDE)
+            if maps[name].shape != wanted:
+                raise BadWeights(
+                    f"{self._net.path}: output {name!r}: got {maps[name].shape}, wanted {wanted}"
+                )
+        view_h, view_w = (-(-n // STRIDE) for n in some[0].image.shape[:2])
+        return [
+            to_picture(
+                decode(
+                    maps["heat"][i, 0, :view_h, :view_w],
+                    maps["box"][i, :, :view_h, :view_w],
+                    maps["points"][i, :, :view_h, :view_w],
+                    self._threshold,
+                ),
+                view,
+            )
+            for i, view in enumerate(some)
+        ]
+
+
+def load(
+    weights: str | Path | None = None,
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "auto",
+    min_score: float | None = None,
+    tiles: bool = True,
+    max_side_px: int = 1024,
+) -> HeadNet:
+    """Open the head detector.
+
+    Args:
+        weights: name of a shipped net or a path; ``None`` = the shipped ``headnet``.
+        threads: processor threads; ``None`` = all cores that the process may use.
+        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        precision: ``"int8"``, ``"fp32"`` or ``"auto"``; for shipped names only.
+        min_score, tiles, max_side_px: see `HeadNet`.
+
+    Raises:
+        UnknownName: no such name is shipped in this precision.
+        BadWeights: the file is missing, damaged, or not a head detector.
+        UsageError: the device is not there, or an option is out of range.
+    """
+    net = open_net(
+        weights or "headnet", "detect", threads=threads, device=device, precision=precision
+    )
+    return HeadNet(net, min_score=min_score, tiles=tiles, max_side_px=max_side_px)

@@ -1,0 +1,127 @@
+"""Runs every parser that was exported to ONNX: the card inside the file says how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceparts import labels
+from faceparts.errors import BadWeights
+from faceparts.types import LabelSet, ModelCard
+from faceparts.weights import Net, normalise, open_net
+
+MAX_BATCH = 16
+"""Crops that go through the net at once; more are cut into chunks, so that memory is bounded."""
+
+
+class OnnxSegmenter:
+    """A parser in an ONNX file.
+
+    The file takes (N, 3, S, S) float32, ``(rgb - mean) / std`` of its card, and puts out
+    (N, K, s, s) probabilities or logits (``card.output``) as its first output. Where s is not S the
+    probabilities are scaled bilinearly.
+
+    Raises:
+        BadWeights: shapes in the file do not fit the card.
+    """
+
+    def __init__(self, net: Net) -> None:
+        self._net = net
+        self._label_set = labels.get(net.card.label_set)
+        self._output, shape = next(iter(net.output_shapes.items()))
+        size_px = net.card.input_px
+        batch, _, *input_hw = net.input_shape
+        if any(n not in (None, size_px) for n in input_hw):
+            raise BadWeights(f"{net.path}: input is {input_hw} px, its card says {size_px}")
+        if batch not in (None, 1):
+            raise BadWeights(f"{net.path}: takes batches of {batch} only; export with a free batch")
+        if len(shape) != 4:
+            raise BadWeights(f"{net.path}: output {self._output!r} is {shape}, wanted (N, K, s, s)")
+        self._check_parts(shape[1])
+        self._chunk = batch or MAX_BATCH
+
+    @property
+    def card(self) -> ModelCard:
+        """What the file says about itself."""
+        return self._net.card
+
+    @property
+    def label_set(self) -> LabelSet:
+        """What the K probabilities stand for."""
+        return self._label_set
+
+    def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, S, S, 3) uint8 RGB -> (N, K, S, S) float32 that sums to 1 over K; N >= 0.
+
+        Raises:
+            ValueError: the crops are not (N, S, S, 3) uint8 with the card's S.
+            BadWeights: the net does not put out one value a part.
+        """
+        size_px = self.card.input_px
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size_px, size_px, 3):
+            raise ValueError(
+                f"crops: got {crops.dtype} of shape {crops.shape}, "
+                f"wanted uint8 (N, {size_px}, {size_px}, 3)"
+            )
+        probs = np.empty((len(crops), len(self.label_set.parts), size_px, size_px), np.float32)
+        for start in range(0, len(crops), self._chunk):
+            chunk = crops[start : start + self._chunk]
+            values = self._net.run(normalise(chunk, self.card))[self._output]
+            self._check_parts(values.shape[1])
+            if self.card.output == "logits":
+                values = _softmax(values)
+            _scale_to(values, probs[start : start + len(chunk)])
+        return probs
+
+    def _check_parts(self, count: int | None) -> None:
+        wanted = len(self.label_set.parts)
+        if count not in (None, wanted):
+            raise BadWeights(
+                f"{self._net.path}: puts out {count} parts, "
+                f"label set {self.label_set.name!r} has {wanted}"
+            )
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Softmax over axis 1."""
+    values = logits - logits.max(axis=1, keepdims=True)
+    np.exp(values, out=values)
+    values /= values.sum(axis=1, keepdims=True)
+    return np.asarray(values, np.float32)
+
+
+def _scale_to(values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Scale (N, K, s, s) bilinearly into (N, K, S, S)."""
+    if values.shape == out.shape:
+        out[:] = values
+        return
+    size_wh = out.shape[3], out.shape[2]
+    for maps, targets in zip(values, out, strict=True):
+        for plane, target in zip(maps, targets, strict=True):
+            target[:] = cv2.resize(plane, size_wh, interpolation=cv2.INTER_LINEAR)
+
+
+def load(
+    weights: str | Path = "partnet",
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "auto",
+) -> OnnxSegmenter:
+    """Open a parser: a shipped one by name, or any file by path.
+
+    Args:
+        threads: processor threads; ``None`` = all cores that the process may use.
+        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        precision: ``"int8"``, ``"fp32"`` or ``"auto"``; for shipped names only.
+
+    Raises:
+        UnknownName: no such name is shipped in this precision.
+        BadWeights: the file is missing, damaged, or does not fit its card.
+        UsageError: the device is not there, or an option is out of range.
+    """
+    net = open_net(weights, "segment", threads=threads, device=device, precision=precision)
+    return OnnxSegmenter(net)

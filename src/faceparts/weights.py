@@ -1,0 +1,386 @@
+"""Name or path -> verified local file, and the card inside it. Nothing is ever downloaded.
+
+A weights file is an ONNX file whose ``metadata_props`` hold a `ModelCard` as JSON under `CARD_KEY`.
+The files in ``models/`` are checked against ``models/SHA256SUMS`` before they are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from faceparts import labels
+from faceparts.errors import BadWeights, UnknownName, UsageError
+from faceparts.types import ModelCard
+
+Precision = Literal["auto", "int8", "fp32"]
+Device = Literal["cpu", "cuda", "auto"]
+
+CARD_KEY = "faceparts.card"
+"""Key of the card in the ``metadata_props`` of an ONNX file."""
+
+MODELS = Path(__file__).parent / "models"
+"""Folder of the shipped nets."""
+
+MAX_CARD_CHARS = 65_536
+MAX_FILE_BYTES = 512 * 2**20
+
+_SUFFIXES = {"int8": ".int8.onnx", "fp32": ".onnx"}
+_CUDA = "CUDAExecutionProvider"
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    ort_errors.EPFail,
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoModel,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+
+
+# --- the card ---------------------------------------------------------------------------------
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_triple(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
+
+
+def _between(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda value: _is_number(value) and low <= value <= high
+
+
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (lambda v: _is_text(v) and bool(v) and v.isprintable(), "a name on one line"),
+    "task": (lambda v: v in ("segment", "detect"), "'segment' or 'detect'"),
+    "label_set": (_is_text, "the name of a label set, '' for detectors"),
+    "input_px": (lambda v: type(v) is int and 0 <= v <= 4096, "a whole number 0..4096"),
+    "mean": (_is_triple, "three numbers"),
+    "std": (lambda v: _is_triple(v) and min(v) > 0, "three numbers above 0"),
+    "margin": (_between(0, 4), "a number 0..4"),
+    "trained_on": (lambda v: isinstance(v, list | tuple) and all(map(_is_text, v)), "texts"),
+    "license": (_is_text, "a text"),
+    "data_license": (_is_text, "a text"),
+    "commercial_ok": (lambda v: isinstance(v, bool), "true or false"),
+    "metrics": (lambda v: isinstance(v, dict) and all(map(_is_number, v.values())), "numbers"),
+    "output": (lambda v: v in ("probs", "logits"), "'probs' or 'logits'"),
+    "threshold": (_between(0, 1), "a number 0..1"),
+    "notes": (_is_text, "a text"),
+}
+_REQUIRED = tuple(f.name for f in fields(ModelCard))[:12]
+
+
+def _check_card(values: Mapping[str, Any], where: str) -> None:
+    for key in _REQUIRED:
+        if key not in values:
+            raise BadWeights(f"{where}: the card has no {key!r}; export the file again")
+    for key, (good, wanted) in _CHECKS.items():
+        if key in values and not good(values[key]):
+            got = repr(values[key])[:60]
+            raise BadWeights(f"{where}: card key {key!r}: got {got}, wanted {wanted}")
+    if values["task"] == "segment":
+        if not values["input_px"]:
+            raise BadWeights(f"{where}: card key 'input_px': got 0, a parser needs a fixed size")
+        if values["label_set"] not in labels.names():
+            raise BadWeights(
+                f"{where}: card key 'label_set': got {values['label_set'][:60]!r}, "
+                f"wanted one of {', '.join(labels.names())}"
+            )
+
+
+def card_to_json(card: ModelCard) -> str:
+    """Write a card as one line of JSON.
+
+    Raises:
+        BadWeights: a field is of the wrong type or out of range.
+    """
+    values = asdict(card)
+    _check_card(values, f"card of {card.name!r}")
+    return json.dumps(values, sort_keys=True, allow_nan=False)
+
+
+def card_from_json(text: str, where: str = "card") -> ModelCard:
+    """Read a card; keys that this version does not know are left out.
+
+    Args:
+        text: a JSON object of at most `MAX_CARD_CHARS` characters.
+        where: what the text belongs to, for messages.
+
+    Raises:
+        BadWeights: too long, not JSON, a key is missing, or a value is of the wrong type or range.
+    """
+    if len(text) > MAX_CARD_CHARS:
+        raise BadWeights(f"{where}: card of {len(text)} characters, at most {MAX_CARD_CHARS}")
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadWeights(f"{where}: the card is not JSON; export the file again") from None
+    if not isinstance(values, dict):
+        raise BadWeights(f"{where}: the card is {type(values).__name__}, wanted a JSON object")
+    known = {key: values[key] for key in _CHECKS if key in values}
+    _check_card(known, where)
+    known["metrics"] = {key: float(value) for key, value in known["metrics"].items()}
+    for key in ("mean", "std"):
+        known[key] = tuple(float(v) for v in known[key])
+    known["trained_on"] = tuple(known["trained_on"])
+    return ModelCard(**known)
+
+
+# --- the file ---------------------------------------------------------------------------------
+
+
+def shipped() -> list[str]:
+    """Names of the nets in the package, sorted, each once whatever its precisions."""
+    return sorted({p.name.split(".")[0] for p in MODELS.glob("*.onnx")})
+
+
+def find(name_or_path: str | Path, *, precision: str = "auto", device: str = "cpu") -> Path:
+    """The file of a shipped net (its checksum verified), or the path as it was given.
+
+    Args:
+        name_or_path: a name such as ``"partnet"``; a `Path`, or a text with a folder or a suffix,
+            is taken as a path.
+        precision: for names: ``"int8"``, ``"fp32"``, or ``"auto"``: int8 if there is one, on CUDA
+            fp32 if there is one.
+
+    Raises:
+        UnknownName: no such net is shipped, or not in this precision; the message lists what is.
+        BadWeights: there is no such file, or a shipped file does not match ``SHA256SUMS``.
+        UsageError: an unknown precision.
+    """
+    if precision not in ("auto", *_SUFFIXES):
+        raise UsageError(f"precision: got {precision!r}, wanted 'auto', 'int8' or 'fp32'")
+    path = Path(name_or_path)
+    if isinstance(name_or_path, Path) or path.suffix or len(path.parts) > 1:
+        if not path.is_file():
+            raise BadWeights(f"{path}: no such weights file")
+        return path
+    order = ["fp32", "int8"] if device == "cuda" else ["int8", "fp32"]
+    for kind in order if precision == "auto" else [precision]:
+        path = MODELS / f"{name_or_path}{_SUFFIXES[kind]}"
+        if path.is_file():
+            _verify(path)
+            return path
+    there = ", ".join(sorted(p.name for p in MODELS.glob("*.onnx"))) or "none"
+    raise UnknownName(
+        f"no weights named {name_or_path!r} (precision {precision}); shipped are: {there}; "
+        "or pass a path"
+    )
+
+
+def _verify(path: Path) -> None:
+    """Compare a shipped file with its line in ``SHA256SUMS``."""
+    listing = path.parent / "SHA256SUMS"
+    lines = listing.read_text("utf-8").splitlines() if listing.is_file() else []
+    wanted = {parts[1].lstrip("*"): parts[0] for line in lines if len(parts := line.split()) == 2}
+    with path.open("rb") as file:
+        got = hashlib.file_digest(file, "sha256").hexdigest()
+    if path.name not in wanted:
+        raise BadWeights(f"{path}: not listed in {listing.name}; install the package again")
+    if wanted[path.name].lower() != got:
+        raise BadWeights(
+            f"{path}: sha256 {got[:12]}... is not the listed {wanted[path.name][:12]}...; "
+            "install the package again"
+        )
+
+
+# --- the session ------------------------------------------------------------------------------
+
+
+def available_cores() -> int:
+    """Number of processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS or Windows
+        return os.cpu_count() or 1
+
+
+def pick_device(device: str) -> str:
+    """Resolve ``"auto"`` and check that the device is there: ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        UsageError: an unknown device, or CUDA was asked for and this onnxruntime has none.
+    """
+    there = onnxruntime.get_available_providers()
+    if device == "auto":
+        return "cuda" if _CUDA in there else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"device: got {device!r}, wanted 'cpu', 'cuda' or 'auto'")
+    if device == "cuda" and _CUDA not in there:
+        raise UsageError(
+            f"device 'cuda': this onnxruntime only has {', '.join(there)}; "
+            "install onnxruntime-gpu instead of onnxruntime, or use device 'cpu'"
+        )
+    return device
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise BadWeights(f"{path}: {size} bytes, at most {MAX_FILE_BYTES} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadWeights(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _open(path: Path, options: onnxruntime.SessionOptions, providers: list[str]) -> Any:
+    try:
+        return onnxruntime.InferenceSession(_read_bytes(path), options, providers=providers)
+    except _ORT_ERRORS as error:
+        reason = " ".join(str(error).rsplit(" : ", 1)[-1].split())[:200]
+        raise BadWeights(f"{path}: not a usable ONNX file: {reason}") from None
+
+
+def session(
+    path: Path, *, threads: int | None = None, device: str = "cpu"
+) -> onnxruntime.InferenceSession:
+    """Open an ONNX file for running.
+
+    Args:
+        threads: processor threads for one run; ``None`` = all cores that the process may use.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where it works. Asking for ``"cuda"``
+            never falls back to the processor.
+
+    Raises:
+        BadWeights: the file is missing, too large, damaged or not ONNX.
+        UsageError: fewer than one thread, an unknown device, or CUDA is not to be had.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads: got {threads}, wanted at least 1")
+    picked = pick_device(device)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or available_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # failures are raised, not printed
+    # Detector and parser take turns: the idle one's threads must not spin on the other's cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    providers = [_CUDA, "CPUExecutionProvider"] if picked == "cuda" else ["CPUExecutionProvider"]
+    opened = _open(path, options, providers)
+    if device == "cuda" and _CUDA not in opened.get_providers():
+        raise UsageError(
+            "device 'cuda': onnxruntime could not start CUDA; check driver, CUDA and cuDNN"
+        )
+    return opened
+
+
+def _card_of(opened: onnxruntime.InferenceSession, path: Path) -> ModelCard:
+    metadata = opened.get_modelmeta().custom_metadata_map
+    if CARD_KEY not in metadata:
+        raise BadWeights(f"{path}: has no card ({CARD_KEY!r} in metadata_props); export it again")
+    return card_from_json(metadata[CARD_KEY], str(path))
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """The card inside an ONNX file.
+
+    Raises:
+        BadWeights: the file is missing, damaged, not ONNX, or its card is missing or wrong.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _card_of(_open(Path(path), options, ["CPUExecutionProvider"]), Path(path))
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """An opened weights file.
+
+    Args:
+        path: the file.
+        card: what the file says about itself.
+        session: the onnxruntime session.
+        input_shape: shape of the only input; ``None`` where any length is taken.
+        output_shapes: the same for every output, by name.
+    """
+
+    path: Path
+    card: ModelCard
+    session: onnxruntime.InferenceSession
+    input_shape: tuple[int | None, ...]
+    output_shapes: dict[str, tuple[int | None, ...]]
+
+    def run(self, blob: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """(N, 3, H, W) float32 normalised by the card -> the outputs by name.
+
+        Raises:
+            BadWeights: the net does not take this input; its own reason follows.
+        """
+        names = list(self.output_shapes)
+        try:
+            arrays = self.session.run(names, {self.session.get_inputs()[0].name: blob})
+        except _ORT_ERRORS as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BadWeights(f"{self.path}: cannot run on input {blob.shape}: {reason}") from None
+        return dict(zip(names, arrays, strict=True))
+
+
+def _shape(node: Any) -> tuple[int | None, ...]:
+    return tuple(n if isinstance(n, int) else None for n in node.shape)
+
+
+def open_net(
+    weights: str | Path,
+    task: str,
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "auto",
+) -> Net:
+    """Find, verify and open a net for a task (``"segment"`` or ``"detect"``).
+
+    Raises:
+        BadWeights, UnknownName, UsageError: see `find`, `session` and `read_card`; also when the
+            card is for another task or the net does not take one (N, 3, H, W) float32 input.
+    """
+    path = find(weights, precision=precision, device=pick_device(device))
+    opened = session(path, threads=threads, device=device)
+    card = _card_of(opened, path)
+    if card.task != task:
+        raise BadWeights(f"{path}: is a net for {card.task!r}, wanted one for {task!r}")
+    inputs = opened.get_inputs()
+    shapes = [_shape(node) for node in inputs]
+    if (
+        len(inputs) != 1
+        or inputs[0].type != "tensor(float)"
+        or len(shapes[0]) != 4
+        or shapes[0][1] not in (3, None)
+    ):
+        got = ", ".join(f"{n.type} {n.shape}" for n in inputs)
+        raise BadWeights(f"{path}: inputs are {got}; wanted one float32 (N, 3, H, W)")
+    outputs = {node.name: _shape(node) for node in opened.get_outputs()}
+    return Net(path, card, opened, shapes[0], outputs)
+
+
+def normalise(images: NDArray[np.uint8], card: ModelCard) -> NDArray[np.float32]:
+    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, (rgb - mean) / std of the card."""
+    count, height, width, _ = images.shape
+    blob = np.empty((count, 3, height, width), np.float32)
+    for image, planes in zip(images, blob, strict=True):
+        for channel in range(3):
+            plane, scale = planes[channel], 1 / card.std[channel]
+            np.multiply(cv2.extractChannel(image, channel), np.float32(scale), out=plane)
+            plane -= np.float32(card.mean[channel] * scale)
+    return blob
