@@ -77,11 +77,10 @@ def occlude(scene: Scene, occluders: Occluders, rng: np.random.Generator) -> Sce
         return scene
     image, ids = occluders.paste(scene.image, scene.ids, rng, CELEBA19)
     points = scene.points.copy()
-    for i, (x, y, seen) in enumerate(scene.points):
-        if seen == 1:
-            row = min(max(int(y), 0), ids.shape[0] - 1)
-            column = min(max(int(x), 0), ids.shape[1] - 1)
-            points[i, 2] = ids[row, column] != 0
+    seen = points[..., 2] == 1
+    columns = np.clip(points[seen][:, 0].astype(int), 0, ids.shape[1] - 1)
+    rows = np.clip(points[seen][:, 1].astype(int), 0, ids.shape[0] - 1)
+    points[seen, 2] = ids[rows, columns] != 0
     return Scene(image, scene.boxes, points)
 
 
