@@ -49,7 +49,7 @@ class Cutout:
             (x0, y0, x1, y1), soft = soft_alpha(face, self.what, self.feather)
             levels = np.rint(soft * 255).astype(np.uint8)
             np.maximum(alpha[y0:y1, x0:x1], levels, out=alpha[y0:y1, x0:x1])
-        out[alpha == 0] = 0
+        out *= (alpha > 0)[..., None]
         return np.dstack((out, alpha))
 
 

@@ -77,7 +77,8 @@ def _tables(label_set: LabelSet) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
 
 def _line_px(out: Image, face: Face) -> int:
     """Line width: 1/350 of the picture, but never more than 3 % of the head."""
-    return max(1, round(min(*out.shape[:2], 10 * max(face.head.size_wh)) / 350))
+    shorter_px = float(min(out.shape[:2]))
+    return max(1, round(min(shorter_px, 10 * max(face.head.size_wh)) / 350))
 
 
 def _to_pixel(value: float, limit_px: int) -> int:

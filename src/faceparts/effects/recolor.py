@@ -6,7 +6,7 @@ shifted as a whole, so strands, highlights and shadows stay.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -17,6 +17,8 @@ from faceparts.effects._check import copy_picture, parse_color, require_range
 from faceparts.effects._edge import soft_alpha
 from faceparts.effects._parts import require_words
 from faceparts.types import Face, Image
+
+_STRIP_PX = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,21 @@ class Recolor:
         out = copy_picture(image, faces)
         for face in faces:
             (x0, y0, x1, y1), alpha = soft_alpha(face, self.part, self.feather)
-            touched = alpha > 0
-            if touched.any():
-                cut = out[y0:y1, x0:x1]
-                cut[touched] = self._colored(cut[touched], alpha[touched])
+            cut = out[y0:y1, x0:x1]
+            mean_lightness = _mean_lightness(cut, alpha)
+            for rows in _strips(alpha):
+                touched = alpha[rows] > 0
+                if touched.any():
+                    strip = cut[rows]
+                    strip[touched] = self._colored(
+                        strip[touched], alpha[rows][touched], mean_lightness
+                    )
         return out
 
-    def _colored(self, pixels: Image, alpha: NDArray[np.float32]) -> Image:
+    def _colored(self, pixels: Image, alpha: NDArray[np.float32], mean_lightness: float) -> Image:
         """(N, 3) RGB pixels with the wanted colour, each by its (N,) alpha."""
         lab = _to_lab(pixels)
         target = _to_lab(np.array([parse_color("color", self.color)], np.uint8))[0]
-        mean_lightness = np.average(lab[:, 0], weights=alpha)
         moved = lab.copy()
         moved[:, 0] += self.lightness * (target[0] - mean_lightness)
         moved[:, 1:] += self.amount * (target[1:] - lab[:, 1:])
@@ -74,6 +80,26 @@ class Recolor:
         rgb = cv2.cvtColor(moved[None], cv2.COLOR_LAB2RGB)[0] * 255
         blended = pixels + alpha[:, None] * (rgb - pixels)
         return np.asarray(np.rint(blended.clip(0, 255)), np.uint8)
+
+
+def _strips(alpha: NDArray[np.float32]) -> Iterator[slice]:
+    """Rows in strips of about a million pixels, so that memory stays small on large pictures."""
+    height, width = alpha.shape
+    step = max(_STRIP_PX // max(width, 1), 1)
+    for top in range(0, height, step):
+        yield slice(top, top + step)
+
+
+def _mean_lightness(cut: Image, alpha: NDArray[np.float32]) -> float:
+    """Mean L* of (h, w, 3) pixels weighted by their (h, w) alpha; 0 where all alpha is 0."""
+    total, weight = 0.0, 0.0
+    for rows in _strips(alpha):
+        touched = alpha[rows] > 0
+        if touched.any():
+            weights = alpha[rows][touched].astype(np.float64)
+            total += float(weights @ _to_lab(cut[rows][touched])[:, 0])
+            weight += float(weights.sum())
+    return total / weight if weight else 0.0
 
 
 def _to_lab(pixels: Image) -> NDArray[np.float32]:

@@ -1,0 +1,471 @@
+"""Which pixels get hidden: the rules of faceparts.effects._region, one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from drawn import drawn_face, face_of
+from faceparts import labels as label_sets
+from faceparts.effects import _parts, _region, _shapes
+from faceparts.effects._region import hidden_region
+from faceparts.errors import UnknownName
+from faceparts.types import Face, Head
+
+
+def full_mask(face: Face, **options: object) -> NDArray[np.bool_]:
+    """(H, W) mask from the window and mask that `hidden_region` gives."""
+    (x0, y0, x1, y1), mask = hidden_region(face, **options)  # type: ignore[arg-type]  # test passes words through
+    assert mask.shape == (y1 - y0, x1 - x0)
+    full = np.zeros(face.source_hw, bool)
+    full[y0:y1, x0:x1] = mask
+    return full
+
+
+def oval_centers(box: tuple[float, float, float, float], hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels whose centre lies in the ellipse of a box, computed pixel by pixel."""
+    x0, y0, x1, y1 = box
+    out = np.zeros(hw, bool)
+    for r in range(hw[0]):
+        for c in range(hw[1]):
+            u = (c + 0.5 - (x0 + x1) / 2) / ((x1 - x0) / 2)
+            v = (r + 0.5 - (y0 + y1) / 2) / ((y1 - y0) / 2)
+            out[r, c] = u * u + v * v <= 1
+    return out
+
+
+def grown(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Brute force: pixels within a radius of any pixel of the mask."""
+    rows, columns = np.nonzero(mask)
+    r, c = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    d2 = (r[..., None] - rows) ** 2 + (c[..., None] - columns) ** 2
+    return np.asarray((d2 <= radius * radius).any(axis=-1))
+
+
+def small_face(**options: object) -> Face:
+    """A drawn face of 18 x 24 pixels in a picture of 40 x 40."""
+    return drawn_face((40, 40), (20, 20), (18, 24), **options)[1]  # type: ignore[arg-type]  # test passes words through
+
+
+# --- shapes ------------------------------------------------------------------------------------
+
+
+def test_oval_covers_every_pixel_it_touches() -> None:
+    wanted = np.array([[0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1], [0, 1, 1, 0]], bool)
+    got = _shapes.Oval((0.3, 0.3, 3.7, 3.7)).cover((0, 0, 4, 4))
+    assert got[wanted].all()
+    assert _shapes.Oval((1.2, 1.2, 1.4, 1.4)).cover((0, 0, 4, 4)).tolist() == [
+        [False, False, False, False],
+        [False, True, False, False],
+        [False, False, False, False],
+        [False, False, False, False],
+    ]
+
+
+def test_oval_scaled_keeps_its_centre() -> None:
+    assert _shapes.Oval((10, 20, 30, 60)).scaled(1.5) == _shapes.Oval((5, 10, 35, 70))
+
+
+def test_capsule_from_point_to_point() -> None:
+    got = _shapes.Capsule((1.5, 2.5), (5.5, 2.5), 1.0).cover((0, 0, 7, 5))
+    wanted = np.array(
+        [
+            [0, 0, 0, 0, 0, 0, 0],
+            [1, 1, 1, 1, 1, 1, 1],
+            [1, 1, 1, 1, 1, 1, 1],
+            [1, 1, 1, 1, 1, 1, 1],
+            [0, 0, 0, 0, 0, 0, 0],
+        ],
+        bool,
+    )
+    assert np.array_equal(got, wanted)
+    assert _shapes.Capsule((1.5, 2.5), (5.5, 1.5), 1.0).bounds() == (0.5, 0.5, 6.5, 3.5)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "wanted"),
+    [
+        ((1.2, 2.9, 3.1, 4.0), (1, 2, 4, 4)),
+        ((-5, -5, 100, 100), (0, 0, 8, 6)),
+        ((-9, 0, -1, 5), (0, 0, 0, 0)),
+        ((3, 6, 5, 9), (0, 0, 0, 0)),
+    ],
+)
+def test_clip_window(
+    bounds: tuple[float, float, float, float], wanted: tuple[int, int, int, int]
+) -> None:
+    assert _shapes.clip_window(bounds, (6, 8)) == wanted
+
+
+# --- words -------------------------------------------------------------------------------------
+
+
+def test_unknown_part_is_named_with_the_words_there_are() -> None:
+    with pytest.raises(UnknownName, match=r"no part named 'hare'; there are: background|beard"):
+        _parts.split_words("face,hare")
+
+
+def test_part_that_the_label_set_lacks() -> None:
+    face = small_face(label_set=label_sets.LFW3)
+    with pytest.raises(UnknownName, match="no part named 'nose' in lfw3"):
+        hidden_region(face, what="nose")
+
+
+def test_group_without_parts_cannot_be_shown() -> None:
+    face = small_face(label_set=label_sets.LFW3)
+    with pytest.raises(UnknownName, match="label set lfw3 has none of 'lips'; there are: hair"):
+        _parts.require_mask(face, "lips")
+
+
+def test_ears_are_face_and_hair_is_not() -> None:
+    assert "left_ear" in _parts.GROUPS["face"]
+    assert "hair" not in _parts.GROUPS["face"]
+    assert {"hair", "hat", "earring"} < set(_parts.GROUPS["head"])
+
+
+# --- rule 1: the mask, grown --------------------------------------------------------------------
+
+
+def test_single_part_is_its_mask_grown_by_a_share_of_the_head() -> None:
+    face = small_face(with_points=False)
+    margin = 0.1
+    wanted = grown(face.mask("nose"), margin * 24)
+    assert np.array_equal(full_mask(face, what="nose", margin=margin), wanted)
+
+
+def test_margin_scales_with_the_head() -> None:
+    for scale in (1, 3):
+        face = drawn_face(
+            (40 * scale, 40 * scale),
+            (20 * scale, 20 * scale),
+            (18 * scale, 24 * scale),
+            with_points=False,
+        )[1]
+        nose = face.mask("nose")
+        rows = np.flatnonzero(full_mask(face, what="nose", margin=0.125).any(axis=1))
+        own = np.flatnonzero(nose.any(axis=1))
+        assert (own[0] - rows[0], rows[-1] - own[-1]) == (3 * scale, 3 * scale)
+
+
+def test_mask_without_margin_is_the_mask() -> None:
+    face = small_face(with_points=False)
+    got = full_mask(face, what="upper_lip,lower_lip", margin=0.0)
+    assert np.array_equal(got, face.mask("upper_lip", "lower_lip"))
+
+
+# --- rule 2: never less than the oval -----------------------------------------------------------
+
+
+def test_head_hides_the_whole_ellipse_of_the_box() -> None:
+    face = small_face()
+    oval = oval_centers(face.head.box_xyxy, (40, 40))
+    assert full_mask(face, what="head", margin=0.0)[oval].all()
+
+
+def test_face_seen_from_the_front_leaves_the_top_of_the_hair() -> None:
+    face = drawn_face()[1]
+    x0, _, x1, y1 = face.head.box_xyxy
+    # Eyes at 81.2, mouth corners at 117.2: 36 apart; 1.5 x 36 above the eyes is y = 27.2.
+    assert _region.face_oval(face).box_xyxy == pytest.approx((x0, 27.2, x1, y1))
+    assert not full_mask(face, what="face")[21, 100]
+    assert full_mask(face, what="head")[21, 100]
+
+
+def test_face_oval_is_lowered_by_at_most_30_percent() -> None:
+    face = drawn_face()[1]
+    points = face.head.points.copy()
+    points[:2, 1] = 110
+    lowered = replace(face, head=replace(face.head, points=points))
+    assert _region.face_oval(lowered).box_xyxy[1] == pytest.approx(20 + 0.3 * 120)
+
+
+def test_nose_alone_tells_where_the_mouth_would_be() -> None:
+    face = drawn_face()[1]
+    points = face.head.points.copy()
+    points[5:] = np.nan
+    only_nose = replace(face, head=replace(face.head, points=points))
+    # Nose at 102.8: (102.8 - 81.2) / 0.6 = 36, as with the mouth.
+    assert _region.face_oval(only_nose).box_xyxy[1] == pytest.approx(27.2)
+
+
+def hide_points(face: Face, *indexes: int) -> Face:
+    points = face.head.points.copy()
+    points[list(indexes)] = np.nan
+    return replace(face, head=replace(face.head, points=points))
+
+
+@pytest.mark.parametrize(
+    "face",
+    [
+        drawn_face(with_points=False)[1],
+        drawn_face(from_behind=True)[1],
+        drawn_face(roll_deg=45)[1],
+        drawn_face(roll_deg=180)[1],
+        hide_points(drawn_face()[1], 0),
+        hide_points(drawn_face()[1], 2, 5, 6),
+    ],
+    ids=["no points", "from behind", "tilted", "upside down", "one eye", "eyes only"],
+)
+def test_face_in_doubt_hides_the_ellipse_of_the_head(face: Face) -> None:
+    assert _region.face_oval(face).box_xyxy == face.head.box_xyxy
+    oval = oval_centers(face.head.box_xyxy, face.source_hw)
+    assert full_mask(face, what="face")[oval].all()
+
+
+def test_parts_that_leave_the_oval_are_hidden_too() -> None:
+    image, face = drawn_face((40, 40), (20, 20), (18, 24))
+    labels = np.zeros((40, 40), np.uint8)
+    labels[face.mask()] = label_sets.CELEBA19.id("skin")
+    labels[30:34, 5:9] = label_sets.CELEBA19.id("skin")
+    odd = face_of(image, labels, face.head)
+    assert full_mask(odd, what="face", margin=0.0)[30:34, 5:9].all()
+
+
+def test_oval_reaches_beyond_the_face_window() -> None:
+    face = small_face()
+    x0, y0, x1, y1 = 14, 14, 26, 26
+    wx0, wy0, _, _ = face.window_xyxy
+    cut = (slice(y0 - wy0, y1 - wy0), slice(x0 - wx0, x1 - wx0))
+    tight = replace(
+        face,
+        labels=face.labels[cut],
+        confidence=face.confidence[cut],
+        window_xyxy=(x0, y0, x1, y1),
+    )
+    oval = oval_centers(face.head.box_xyxy, (40, 40))
+    assert full_mask(tight, what="head")[oval].all()
+    assert full_mask(tight, what="head")[9, 20]
+
+
+# --- rule 3: points ------------------------------------------------------------------------------
+
+
+def test_eyes_are_a_band_from_eye_to_eye() -> None:
+    face = drawn_face()[1]
+    got = full_mask(face, what="eyes")
+    (rx, ry, _), (lx, _, _) = face.head.points[:2]
+    assert got[int(ry), int(rx) : int(lx) + 1].all()
+    assert got[int(ry), int((rx + lx) / 2)]
+    assert not got[int(face.head.points[5, 1])].any()
+    assert np.count_nonzero(got) < 0.25 * np.count_nonzero(full_mask(face, what="face"))
+
+
+def test_one_seen_eye_is_a_disk() -> None:
+    face = hide_points(drawn_face(label_set=label_sets.LFW3)[1], 1)
+    got = full_mask(face, what="eyes")
+    rows, columns = np.nonzero(got)
+    x, y, _ = face.head.points[0]
+    assert np.hypot(columns + 0.5 - x, rows + 0.5 - y).max() <= 0.14 * 120 + 1
+    assert np.count_nonzero(got) == pytest.approx(np.pi * (0.14 * 120 + 0.7) ** 2, rel=0.05)
+
+
+@pytest.mark.parametrize("score_or_place", ["low score", "far away"])
+def test_points_that_cannot_be_trusted_do_not_count(score_or_place: str) -> None:
+    face = drawn_face()[1]
+    points = face.head.points.copy()
+    if score_or_place == "low score":
+        points[:, 2] = 0.4
+    else:
+        points[:, 0] += 500
+    doubtful = replace(face, head=replace(face.head, points=points))
+    assert _region.seen_points(doubtful) == {}
+
+
+# --- rule 4: nothing found -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["eyes", "nose", "left_brow", "lips", "mouth", "skin"])
+def test_part_that_was_not_found_hides_the_oval(what: str) -> None:
+    face = drawn_face(from_behind=True)[1]
+    oval = oval_centers(face.head.box_xyxy, face.source_hw)
+    assert full_mask(face, what=what)[oval].all()
+
+
+def test_hair_that_was_not_found_hides_the_head_oval() -> None:
+    image, face = drawn_face((40, 40), (20, 20), (18, 24))
+    labels = np.where(face.mask(), label_sets.CELEBA19.id("skin"), 0).astype(np.uint8)
+    bald = face_of(image, labels, face.head)
+    assert full_mask(bald, what="hair")[oval_centers(face.head.box_xyxy, (40, 40))].all()
+
+
+@pytest.mark.parametrize("what", ["glasses", "hat", "necklace", "clothes", "earring"])
+def test_things_that_a_head_need_not_have_may_be_absent(what: str) -> None:
+    assert not full_mask(drawn_face()[1], what=what).any()
+
+
+def test_ears_under_hair_hide_nothing_unless_a_point_was_seen() -> None:
+    face = drawn_face(from_behind=True)[1]
+    assert not full_mask(face, what="ears").any()
+    points = Head.no_points()
+    points[3] = (90, 80, 0.8)
+    seen = replace(face, head=replace(face.head, points=points))
+    assert full_mask(seen, what="ears")[80, 90]
+
+
+def test_a_speck_is_not_a_find() -> None:
+    image, face = drawn_face((400, 400), (200, 200), (180, 240), from_behind=True)
+    labels = face.mask().astype(np.uint8) * np.uint8(label_sets.CELEBA19.id("hair"))
+    labels[200, 200] = label_sets.CELEBA19.id("nose")
+    speck = face_of(image, labels, face.head)
+    assert np.count_nonzero(full_mask(speck, what="nose")) > 0.7 * 180 * 240
+
+
+# --- rule 5: unsure parser -----------------------------------------------------------------------
+
+
+def test_sure_of_a_drawn_face() -> None:
+    assert _region.is_parser_sure(drawn_face()[1])
+
+
+def unsure_faces() -> list[Face]:
+    image, face = drawn_face((60, 60), (30, 30), (30, 40))
+    labels = np.zeros((60, 60), np.uint8)
+    nothing = face_of(image, labels, face.head)
+    labels[28:32, 25:35] = label_sets.CELEBA19.id("skin")
+    little = face_of(image, labels, face.head)
+    only_clothes = np.full((60, 60), label_sets.CELEBA19.id("clothes"), np.uint8)
+    undefined = np.full((60, 60), np.nan, np.float32)
+    return [
+        face_of(image, face.mask().astype(np.uint8), face.head, 0.59),
+        nothing,
+        little,
+        face_of(image, only_clothes, face.head),
+        face_of(image, face.mask().astype(np.uint8), face.head, undefined),
+    ]
+
+
+@pytest.mark.parametrize(
+    "face", unsure_faces(), ids=["confidence", "nothing", "little", "clothes", "nan"]
+)
+@pytest.mark.parametrize("what", ["face", "head", "eyes", "nose", "glasses"])
+def test_unsure_parser_hides_a_larger_oval_whatever_was_asked(face: Face, what: str) -> None:
+    assert not _region.is_parser_sure(face)
+    # 30 x 40 around (30, 30), 1.3 x as large.
+    larger = oval_centers((10.5, 4, 49.5, 56), (60, 60))
+    assert full_mask(face, what=what, keep="skin")[larger].all()
+
+
+def test_thresholds_of_the_unsure_parser() -> None:
+    image, face = drawn_face((60, 60), (30, 30), (20, 40))
+    x0, y0, x1, y1 = (int(v) for v in face.head.box_xyxy)
+    labels = np.zeros((60, 60), np.uint8)
+    labels[y0 : y0 + 6, x0:x1] = 1  # 6 of 40 rows: 15 %
+    assert _region.is_parser_sure(face_of(image, labels, face.head, 0.6001))
+    labels[y0 + 5, x0] = 0
+    assert not _region.is_parser_sure(face_of(image, labels, face.head, 0.6001))
+    assert (x1 - x0, y1 - y0) == (20, 40)
+
+
+def test_share_is_measured_inside_the_picture() -> None:
+    face = drawn_face((160, 200), (-20, 80), (90, 120))[1]
+    assert _region.is_parser_sure(face)
+
+
+# --- rule 6: keep --------------------------------------------------------------------------------
+
+
+def test_keep_spares_the_inner_part() -> None:
+    face = drawn_face()[1]
+    hidden = full_mask(face, what="head", keep="hair")
+    hair = face.mask("hair")
+    inner = ~grown_fast(~hair, 1.2)
+    assert np.array_equal(~hidden[hair], inner[hair])
+    assert hidden[face.mask("skin")].all()
+
+
+def grown_fast(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """`grown` for a radius below 2, by shifting."""
+    out = mask.copy()
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            if dx * dx + dy * dy <= radius * radius:
+                out |= np.roll(mask, (dy, dx), axis=(0, 1))
+    return out
+
+
+def test_keep_does_not_spare_the_rim_of_the_face_window() -> None:
+    image, face = drawn_face((40, 40), (20, 20), (20, 20))
+    hair = np.full((40, 40), label_sets.CELEBA19.id("hair"), np.uint8)
+    full = face_of(image, hair, face.head)
+    tight = replace(
+        full,
+        labels=full.labels[5:25, 5:25],
+        confidence=full.confidence[5:25, 5:25],
+        window_xyxy=(10, 10, 30, 30),
+    )
+    hidden = full_mask(tight, what="head", keep="hair", margin=0)
+    inner = np.zeros((40, 40), bool)
+    inner[11:29, 11:29] = True
+    assert not hidden[inner].any()
+    assert hidden[10, 10:30].all()
+    assert hidden[10:30, 29].all()
+
+
+def test_keep_does_not_spare_where_the_parser_doubts() -> None:
+    image, face = drawn_face()
+    doubt = np.full((160, 200), 0.95, np.float32)
+    doubt[:, :100] = 0.5
+    labels = np.zeros((160, 200), np.uint8)
+    labels[face.mask("hair")] = label_sets.CELEBA19.id("hair")
+    labels[face.mask("skin")] = label_sets.CELEBA19.id("skin")
+    hidden = full_mask(face_of(image, labels, face.head, doubt), what="head", keep="hair")
+    assert hidden[:, :100][labels[:, :100] == label_sets.CELEBA19.id("hair")].all()
+    assert not hidden[:, 100:][labels[:, 100:] == label_sets.CELEBA19.id("hair")].all()
+
+
+# --- everywhere ----------------------------------------------------------------------------------
+
+
+def test_head_outside_the_picture_is_nothing() -> None:
+    face = drawn_face((50, 50), (-200, 20), (40, 50))[1]
+    assert hidden_region(face, what="head")[0] == (0, 0, 0, 0)
+
+
+def test_head_box_without_area() -> None:
+    face = drawn_face()[1]
+    flat = replace(face, head=replace(face.head, box_xyxy=(10, 10, 10, 40)))
+    with pytest.raises(ValueError, match=r"head box has no area: \(10.0, 10.0, 10.0, 40.0\)"):
+        hidden_region(flat)
+
+
+def test_window_is_tight() -> None:
+    face = drawn_face((1000, 1000), (500, 500), (40, 60))[1]
+    x0, y0, x1, y1 = hidden_region(face, what="head")[0]
+    assert x1 - x0 <= 1.3 * 60
+    assert y1 - y0 <= 1.3 * 60
+
+
+heads = st.builds(
+    drawn_face,
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    st.tuples(st.floats(-20, 80), st.floats(-20, 80)),
+    st.tuples(st.floats(3, 60), st.floats(3, 60)),
+    roll_deg=st.floats(-180, 180),
+    confidence=st.floats(0.3, 1),
+    from_behind=st.booleans(),
+    with_points=st.booleans(),
+    label_set=st.sampled_from([label_sets.get(n) for n in label_sets.names()]),
+    crop_px=st.just(8),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(heads, st.sampled_from(["face", "head"]), st.floats(0, 0.3))
+def test_part_mask_and_oval_are_always_hidden(
+    drawn: tuple[NDArray[np.uint8], Face], what: str, margin: float
+) -> None:
+    face = drawn[1]
+    got = full_mask(face, what=what, margin=margin)
+    parts = tuple(p for p in _parts.GROUPS[what] if p in face.label_set.parts)
+    assert got[_as_full(face, parts)].all()
+    least = face.head.box_xyxy if what == "head" else _region.face_oval(face).box_xyxy
+    assert got[oval_centers(least, face.source_hw)].all()
+
+
+def _as_full(face: Face, parts: tuple[str, ...]) -> NDArray[np.bool_]:
+    return face.mask(*parts) if parts else np.zeros(face.source_hw, bool)
