@@ -166,7 +166,7 @@ def find(name_or_path: str | Path, *, precision: str = "auto", device: str = "cp
     Raises:
         UnknownName: no such net is shipped, or not in this precision; the message lists what is.
         BadWeights: there is no such file, or a shipped file does not match ``SHA256SUMS``.
-        UsageError: an unknown precision.
+        UsageError: an unknown precision, or the device is not there.
     """
     if precision not in ("auto", *_SUFFIXES):
         raise UsageError(f"precision: got {precision!r}, wanted 'auto', 'int8' or 'fp32'")
@@ -175,7 +175,7 @@ def find(name_or_path: str | Path, *, precision: str = "auto", device: str = "cp
         if not path.is_file():
             raise BadWeights(f"{path}: no such weights file")
         return path
-    order = ["fp32", "int8"] if device == "cuda" else ["int8", "fp32"]
+    order = ["fp32", "int8"] if pick_device(device) == "cuda" else ["int8", "fp32"]
     for kind in order if precision == "auto" else [precision]:
         path = MODELS / f"{name_or_path}{_SUFFIXES[kind]}"
         if path.is_file():
@@ -355,7 +355,7 @@ def open_net(
         BadWeights, UnknownName, UsageError: see `find`, `session` and `read_card`; also when the
             card is for another task or the net does not take one (N, 3, H, W) float32 input.
     """
-    path = find(weights, precision=precision, device=pick_device(device))
+    path = find(weights, precision=precision, device=device)
     opened = session(path, threads=threads, device=device)
     card = _card_of(opened, path)
     if card.task != task:

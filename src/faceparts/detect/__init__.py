@@ -1,1 +1,1 @@
-"""Picture -> heads. One file a detector; each defines ``load(weights, **options) -> HeadDetector``."""
+"""Picture -> heads: one file a detector, each with ``load(weights, **options) -> HeadDetector``."""

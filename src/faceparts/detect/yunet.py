@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from faceparts.crops import check_image
 from faceparts.detect._tiles import scale_image
 from faceparts.errors import BadWeights, UsageError
+from faceparts.images import rgb_to_bgr
 from faceparts.types import POINTS, Head, Image
 
 HEAD_FROM_FACE = (0.30, 0.40, 0.30, 0.06)
@@ -94,7 +95,7 @@ class YuNet:
         height, width = check_image(image).shape[:2]
         scale = min(1.0, self._max_side_px / max(height, width))
         size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-        bgr = np.ascontiguousarray(scale_image(image, size_wh)[..., ::-1])  # what YuNet was taught
+        bgr = rgb_to_bgr(scale_image(image, size_wh))
         self._net.setInputSize(size_wh)
         _, rows = self._net.detect(bgr)
         if rows is None:

@@ -1,0 +1,189 @@
+"""The two functions for a person with a photo: `parse` and `hide`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pil
+from PIL import ImageOps
+
+from faceparts import folder, weights
+from faceparts.errors import UsageError
+from faceparts.images import Picture, encode_picture, read_picture, to_rgb
+from faceparts.parse import FaceParser
+from faceparts.types import Face, HeadDetector, Image, Segmenter
+
+Source = NDArray[np.uint8] | Pil.Image | bytes | str | Path
+"""An array, a Pillow picture, the bytes of a picture file, or its path."""
+
+HIDE_SCORE_SHARE = 0.5
+"""`hide` looks for heads from this share of the detector's threshold on: better one box too many."""
+
+SameT = TypeVar("SameT", NDArray[np.uint8], Pil.Image, bytes)
+
+
+class ParserOptions(TypedDict, total=False):
+    """Options of `FaceParser`; see there."""
+
+    detector: HeadDetector | str
+    segmenter: Segmenter | str | Path
+    detector_weights: str | Path | None
+    min_score: float | None
+    threads: int | None
+    device: str
+    precision: str
+    flip: bool
+    batch: int
+
+
+@lru_cache(maxsize=4)
+def _cached_parser(options: tuple[tuple[str, Any], ...]) -> FaceParser:
+    return FaceParser(**dict(options))
+
+
+@lru_cache(maxsize=1)
+def _least_score_to_hide() -> float:
+    return HIDE_SCORE_SHARE * weights.read_card(weights.find("headnet")).threshold
+
+
+def parse(source: Source, **options: Unpack[ParserOptions]) -> list[Face]:
+    """Find every face in a picture and its parts, at the picture's own resolution.
+
+    The nets are loaded at the first call and kept for further calls with the same options.
+
+    Args:
+        source: (H, W, 3) uint8 RGB (grey and RGBA too), a Pillow picture, the bytes of a picture
+            file, or its path. The EXIF orientation is applied.
+        options: see `FaceParser`.
+
+    Raises:
+        UnreadableImage: the file is missing, damaged, or no picture.
+        TypeError, ValueError: ``source`` is none of these.
+        UnknownName, BadWeights, UsageError: see `FaceParser`.
+
+    Example::
+
+        for face in faceparts.parse("group.jpg"):
+            print(face.head.score, face.area_px("skin"))
+    """
+    parser = _cached_parser(tuple(sorted(options.items())))
+    return parser.parse(_read(source).image)
+
+
+@overload
+def hide(
+    source: SameT,
+    faces: Sequence[Face] | None = None,
+    *,
+    effect: str = "solid",
+    what: str = "face",
+    keep: str = "",
+    min_score: float | None = None,
+    **effect_fields: Any,
+) -> SameT: ...
+
+
+@overload
+def hide(
+    source: str | Path,
+    faces: Sequence[Face] | None = None,
+    *,
+    effect: str = "solid",
+    what: str = "face",
+    keep: str = "",
+    min_score: float | None = None,
+    **effect_fields: Any,
+) -> Pil.Image: ...
+
+
+def hide(
+    source: Source,
+    faces: Sequence[Face] | None = None,
+    *,
+    effect: str = "solid",
+    what: str = "face",
+    keep: str = "",
+    min_score: float | None = None,
+    **effect_fields: Any,
+) -> NDArray[np.uint8] | Pil.Image | bytes:
+    """Hide every face in a picture; by default under one colour, which cannot be undone.
+
+    Args:
+        source: see `parse`.
+        faces: what `parse` found in this very picture; ``None`` = look now.
+        effect: ``"solid"``, ``"mosaic"`` or ``"blur"``.
+        what: ``"face"``, ``"head"``, ``"eyes"`` or part names with commas between.
+        keep: parts to leave visible.
+        min_score: only hide heads that score at least this; ``None`` = all of the faces given, or
+            `HIDE_SCORE_SHARE` of the detector's own threshold.
+        effect_fields: further fields of the effect, such as ``color="#ff0000"``.
+
+    Returns:
+        The same type as given: array -> array (RGBA keeps its alpha, grey becomes RGB), Pillow ->
+        Pillow (RGB or RGBA, upright), bytes -> bytes in the same format without metadata but with
+        the colour profile; a path -> a Pillow picture.
+
+    Raises:
+        UsageError: the effect does not hide, or has no such field, or a value is out of range.
+        UnknownName: there is no such effect or part.
+        UnreadableImage, TypeError, ValueError, BadWeights: see `parse`.
+
+    Example::
+
+        faceparts.hide("group.jpg", what="head").save("hidden.png")
+    """
+    hiding = _make_effect(effect, what=what, keep=keep, **effect_fields)
+    picture = _read(source)
+    if faces is None:
+        least = _least_score_to_hide() if min_score is None else min_score
+        faces = parse(picture.image, min_score=least)
+    elif min_score is not None:
+        faces = [face for face in faces if face.head.score >= min_score]
+    hidden: Image = hiding(picture.image, faces)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return encode_picture(hidden, format=picture.format, like=picture)
+    if picture.alpha is not None:
+        hidden = np.dstack([hidden, picture.alpha])
+    if isinstance(source, np.ndarray):
+        return hidden
+    drawn = Pil.fromarray(hidden)
+    if picture.icc:
+        drawn.info["icc_profile"] = picture.icc
+    return drawn
+
+
+def _make_effect(name: str, **values: Any) -> Any:
+    kind = folder.load("faceparts.effects", name).EFFECT
+    known = [field.name for field in fields(kind)]
+    if not {"what", "keep"} <= set(known):
+        raise UsageError(f"effect {name!r} does not hide; take 'solid', 'mosaic' or 'blur'")
+    for key in values:
+        if key not in known:
+            raise UsageError(f"effect {name!r} has no field {key!r}; there are: {', '.join(known)}")
+    return kind(**values)
+
+
+def _read(source: object) -> Picture:
+    """Whatever holds a picture -> its upright RGB pixels, alpha and colour profile."""
+    if isinstance(source, np.ndarray):
+        has_alpha = source.ndim == 3 and source.shape[2] == 4
+        return Picture(to_rgb(source), source[..., 3] if has_alpha else None)
+    if isinstance(source, Pil.Image):
+        alpha = None
+        if source.has_transparency_data:
+            upright = ImageOps.exif_transpose(source).convert("RGBA")
+            alpha = np.asarray(upright.getchannel("A"))
+        keeps_colours = source.mode in ("RGB", "RGBA")
+        icc = source.info.get("icc_profile") if keeps_colours else None
+        return Picture(to_rgb(source), alpha, icc)
+    if isinstance(source, str | Path | bytes | bytearray | memoryview):
+        return read_picture(source if isinstance(source, str | Path) else bytes(source))
+    raise TypeError(
+        f"got {type(source).__name__}, wanted an array, a Pillow picture, bytes or a path"
+    )

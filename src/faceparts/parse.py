@@ -1,0 +1,274 @@
+"""FaceParser: picture -> list[Face].
+
+The package attribute ``faceparts.parse`` is this module, and calling it calls
+`faceparts.api.parse`, so ``faceparts.parse(photo)`` and ``from faceparts.parse import FaceParser``
+both work whatever was imported first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceparts import folder
+from faceparts.crops import check_image, crop_head, crop_to_window, warp_back
+from faceparts.errors import UsageError
+from faceparts.segment import onnx
+from faceparts.types import Crop, Face, Head, HeadDetector, Image, LabelSet, Segmenter
+
+NEAR_BONUS = 0.1
+"""A pixel that two faces claim goes to the larger head unless the other claims it by so much more."""
+
+OUTSIDE_COST = 0.5
+"""Taken off a claim at twice the head box's reach, growing from none at its border."""
+
+BODY_COST = 0.5
+"""Taken off claims of parts below the head: clothes never beat the face before them."""
+
+BODY_PARTS = frozenset(("neck", "necklace", "clothes"))
+
+_STRIP_PX = 2**21
+Window = tuple[int, int, int, int]
+
+
+class FaceParser:
+    """Detects heads, cuts them out, segments them and brings the parts back into the picture.
+
+    Args:
+        detector: name of a detector (a file in ``faceparts/detect``) or an object with ``detect``.
+        segmenter: name or path of weights for `faceparts.segment.onnx`, or an object with
+            ``predict``, ``card`` and ``label_set``.
+        detector_weights: file for a detector given by name; ``None`` = the shipped one.
+        min_score: heads with a lower score are left out; ``None`` = the detector's own threshold.
+        threads: processor threads for the nets; ``None`` = all cores that the process may use.
+        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        precision: ``"int8"``, ``"fp32"`` or ``"auto"``; for shipped weights.
+        flip: average each crop with its mirror image; twice the work, steadier edges.
+        batch: crops that are held and segmented at once.
+
+    Raises:
+        UnknownName, BadWeights, UsageError: see `faceparts.weights.open_net`; also for options out
+            of range.
+
+    Example::
+
+        parser = FaceParser(min_score=0.5)
+        for face in parser.parse(image):
+            print(face.head.box_xyxy, face.area_px("hair"))
+    """
+
+    def __init__(
+        self,
+        detector: HeadDetector | str = "headnet",
+        segmenter: Segmenter | str | Path = "partnet",
+        *,
+        detector_weights: str | Path | None = None,
+        min_score: float | None = None,
+        threads: int | None = None,
+        device: str = "cpu",
+        precision: str = "auto",
+        flip: bool = False,
+        batch: int = 16,
+    ) -> None:
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise UsageError(f"min_score: got {min_score}, wanted 0..1")
+        if batch < 1:
+            raise UsageError(f"batch: got {batch}, wanted at least 1")
+        if isinstance(detector, str):
+            detector = _load_detector(
+                detector,
+                detector_weights,
+                threads=threads,
+                device=device,
+                precision=precision,
+                min_score=min_score,
+            )
+        elif detector_weights is not None:
+            raise UsageError("detector_weights: only for a detector given by name")
+        if isinstance(segmenter, str | Path):
+            segmenter = onnx.load(segmenter, threads=threads, device=device, precision=precision)
+        self.detector: HeadDetector = detector
+        self.segmenter: Segmenter = segmenter
+        self.min_score = min_score
+        self._flip = flip
+        self._batch = batch
+
+    @property
+    def label_set(self) -> LabelSet:
+        """What the part ids of the faces mean."""
+        return self.segmenter.label_set
+
+    def detect(self, image: Image) -> list[Head]:
+        """Heads in an (H, W, 3) uint8 RGB picture, best first; ``[]`` is a normal answer.
+
+        Raises:
+            ValueError: the picture is something else; the message says what.
+        """
+        heads = self.detector.detect(check_image(image))
+        return [h for h in heads if self.min_score is None or h.score >= self.min_score]
+
+    def parse(self, image: Image) -> list[Face]:
+        """Faces in an (H, W, 3) uint8 RGB picture, in the order of `detect`.
+
+        Raises:
+            ValueError: the picture is something else; the message says what.
+        """
+        return self.segment(image, self.detect(image))
+
+    __call__ = parse
+
+    def segment(self, image: Image, heads: Sequence[Head]) -> list[Face]:
+        """One face for each head, in the same order; what lies beside the picture has no pixels.
+
+        Memory is needed for the windows around the heads, not for the picture times the heads.
+
+        Raises:
+            ValueError: not an (H, W, 3) uint8 picture, or a head box without area.
+        """
+        check_image(image)
+        card, crops, windows = self.segmenter.card, [], []
+        labels: list[NDArray[np.uint8]] = []
+        confidences: list[NDArray[np.float32]] = []
+        cut = (crop_head(image, head, card.input_px, card.margin) for head in heads)
+        for some in _chunks(cut, self._batch):
+            for crop, probs in zip(some, self._predict(some), strict=True):
+                window = crop_to_window(crop)
+                part_ids, confidence = warp_back(probs, crop, window)
+                crops.append(crop)
+                windows.append(window)
+                labels.append(part_ids)
+                confidences.append(confidence)
+        settle_overlaps(heads, windows, labels, confidences, self.label_set)
+        for part_ids, confidence in zip(labels, confidences, strict=True):
+            part_ids.flags.writeable = False  # a Face then holds them without another copy
+            confidence.flags.writeable = False
+        return [
+            Face(*parts, self.label_set)
+            for parts in zip(heads, crops, labels, confidences, windows, strict=True)
+        ]
+
+    def _predict(self, crops: Sequence[Crop]) -> NDArray[np.float32]:
+        images = np.stack([crop.image for crop in crops])
+        probs = self.segmenter.predict(images)
+        if self._flip:
+            mirrored = self.segmenter.predict(np.ascontiguousarray(images[:, :, ::-1]))
+            probs += mirrored[:, list(self.label_set.mirror), :, ::-1]
+            probs *= np.float32(0.5)
+        return probs
+
+
+def _load_detector(name: str, weights: str | Path | None, **options: Any) -> HeadDetector:
+    detector: HeadDetector = folder.load("faceparts.detect", name).load(weights, **options)
+    return detector
+
+
+def _chunks(crops: Iterator[Crop], count: int) -> Iterator[list[Crop]]:
+    while some := list(islice(crops, count)):
+        yield some
+
+
+# --- pixels that several faces claim ----------------------------------------------------------
+
+
+def settle_overlaps(
+    heads: Sequence[Head],
+    windows: Sequence[Window],
+    labels: Sequence[NDArray[np.uint8]],
+    confidences: Sequence[NDArray[np.float32]],
+    label_set: LabelSet,
+) -> None:
+    """Give every pixel that several faces claim as foreground to one of them, in place.
+
+    A claim is the confidence, less `OUTSIDE_COST` for pixels outside the face's own head box and
+    `BODY_COST` for parts below the head. The larger head, which is the nearer one, keeps the pixel
+    unless the other's claim is higher by more than `NEAR_BONUS`. What a face loses becomes
+    background there, with the winner's confidence.
+
+    Args:
+        windows: (left, top, right, bottom) of each face in the picture.
+        labels: (h, w) part ids in each window; changed.
+        confidences: (h, w) in each window; changed.
+    """
+    body = np.zeros(256, np.float32)
+    body[[i for i, part in enumerate(label_set.parts) if part in BODY_PARTS]] = BODY_COST
+    order = sorted(range(len(heads)), key=lambda i: (-max(heads[i].size_wh), -heads[i].score))
+    boxes = np.array(windows).reshape(-1, 4)[order]
+    for position, far in enumerate(order):
+        x0, y0, x1, y1 = windows[far]
+        nearer = boxes[:position]
+        overlap = (nearer[:, 0] < x1) & (nearer[:, 2] > x0)
+        overlap &= (nearer[:, 1] < y1) & (nearer[:, 3] > y0)
+        for near in (order[i] for i in np.flatnonzero(overlap)):
+            for strip in _shared_strips(windows[near], windows[far]):
+                _settle(near, far, strip, heads, windows, labels, confidences, body)
+
+
+def _shared_strips(one: Window, other: Window) -> Iterator[Window]:
+    """The overlap of two windows in pieces of at most `_STRIP_PX` pixels or one row."""
+    x0, y0 = max(one[0], other[0]), max(one[1], other[1])
+    x1, y1 = min(one[2], other[2]), min(one[3], other[3])
+    rows = max(1, _STRIP_PX // (x1 - x0))
+    for top in range(y0, y1, rows):
+        yield x0, top, x1, min(y1, top + rows)
+
+
+def _settle(
+    near: int,
+    far: int,
+    strip: Window,
+    heads: Sequence[Head],
+    windows: Sequence[Window],
+    labels: Sequence[NDArray[np.uint8]],
+    confidences: Sequence[NDArray[np.float32]],
+    body: NDArray[np.float32],
+) -> None:
+    near_at, far_at = _slices(strip, windows[near]), _slices(strip, windows[far])
+    near_ids, far_ids = labels[near][near_at], labels[far][far_at]
+    both = (near_ids != 0) & (far_ids != 0)
+    if not both.any():
+        return
+    near_sure, far_sure = confidences[near][near_at], confidences[far][far_at]
+    near_claim = near_sure - body[near_ids] - _outside_cost(heads[near], strip)
+    far_claim = far_sure - body[far_ids] - _outside_cost(heads[far], strip)
+    far_wins = far_claim > near_claim + NEAR_BONUS
+    for ids, sure, winner_sure, lost in (
+        (near_ids, near_sure, far_sure, both & far_wins),
+        (far_ids, far_sure, near_sure, both & ~far_wins),
+    ):
+        ids[lost] = 0
+        sure[lost] = winner_sure[lost]
+
+
+def _slices(region: Window, window: Window) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = region
+    left, top, _, _ = window
+    return slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+
+
+def _outside_cost(head: Head, region: Window) -> NDArray[np.float32]:
+    """(h, w): 0 inside the head box, `OUTSIDE_COST` from twice its reach on."""
+    left, top, right, bottom = head.box_xyxy
+    x0, y0, x1, y1 = region
+    x = np.abs(np.arange(x0, x1) + 0.5 - (left + right) / 2) / ((right - left) / 2)
+    y = np.abs(np.arange(y0, y1) + 0.5 - (top + bottom) / 2) / ((bottom - top) / 2)
+    far = np.maximum(x[None], y[:, None]).astype(np.float32)
+    return np.asarray(np.clip(far - 1, 0, 1) * np.float32(OUTSIDE_COST))
+
+
+class _CallableModule(ModuleType):
+    """Makes ``faceparts.parse(photo)`` work although ``faceparts.parse`` is a module."""
+
+    def __call__(self, source: Any, **options: Any) -> list[Face]:
+        from faceparts import api
+
+        return api.parse(source, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule
