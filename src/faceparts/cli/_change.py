@@ -1,0 +1,75 @@
+"""What ``hide`` and ``apply`` have in common: an effect over all pictures, written as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+
+from faceparts.cli._effects import effect_class, make_effect, try_out
+from faceparts.cli._options import Common, Writing
+from faceparts.cli._parser import open_parser
+from faceparts.cli._session import PictureFrame, emit, open_session
+from faceparts.images import SUFFIXES, encode_picture
+from faceparts.streams.files import InputFile
+from faceparts.types import Face, Image
+
+_RGBA_CHANNELS = 4
+_FORMAT_OF = {suffix: name for name, suffixes in SUFFIXES.items() for suffix in suffixes}
+_WITH_ALPHA = tuple(suffix for name in ("PNG", "WEBP", "TIFF") for suffix in SUFFIXES[name])
+
+
+def change(
+    verb: str,
+    common: Common,
+    writing: Writing,
+    effect_name: str,
+    chosen: Mapping[str, object],
+    *,
+    min_score_share: float = 1.0,
+) -> int:
+    """Apply an effect to every picture and write the results.
+
+    Args:
+        chosen: the effect's fields that were given.
+        min_score_share: factor on the detector's own threshold where ``--min-score`` is not given.
+
+    Returns:
+        The exit code.
+    """
+    effect = make_effect(effect_name, chosen)
+    parser = open_parser(common, min_score_share=min_score_share)
+    has_alpha = try_out(effect, parser.label_set) == _RGBA_CHANNELS
+    settings = {
+        **asdict(writing),
+        "effect": effect_name,
+        **{f.name: getattr(effect, f.name) for f in fields(effect_class(effect_name))},
+        "min_score": parser.min_score,
+    }
+    session = open_session(verb, common, settings, parser.models)
+
+    def suffix_of(item: InputFile) -> str:
+        if writing.format is not None:
+            return SUFFIXES[writing.format.upper().replace("JPG", "JPEG")][0]
+        own = "" if item.path is None else item.path.suffix.lower()
+        return own if own in _FORMAT_OF and not (has_alpha and own not in _WITH_ALPHA) else ".png"
+
+    targets = session.name_outputs(suffix_of)
+
+    def write(frame: PictureFrame, image: Image, _: Sequence[Face]) -> list[str]:
+        target = targets.get(frame.key)
+        if target is not None:
+            kind = _FORMAT_OF[target.suffix.lower()]
+        else:
+            kind = writing.format or ("PNG" if has_alpha else frame.picture.format)
+        data = encode_picture(
+            image,
+            format=kind,
+            like=frame.picture,
+            quality=writing.quality,
+            keep_exif=writing.keep_exif,
+        )
+        return emit(data) if target is None else session.write([(target, data)])
+
+    return session.process(
+        parser.parse, effect, {key: [target] for key, target in targets.items()}, write
+    )

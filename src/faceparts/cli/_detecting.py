@@ -1,0 +1,72 @@
+"""What ``faceparts detect`` does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+
+from faceparts import labels
+from faceparts.cli._effects import effect_class
+from faceparts.cli._options import Common
+from faceparts.cli._parser import open_detector
+from faceparts.cli._session import PictureFrame, open_session
+from faceparts.errors import UsageError
+from faceparts.images import encode_picture
+from faceparts.streams import results
+from faceparts.types import Crop, Face, Head, Image
+
+
+def run_detect(common: Common, *, rows: str, draw: bool) -> int:
+    """Find the heads in every picture; rows to a file or to standard output.
+
+    Returns:
+        The exit code.
+    """
+    if draw and common.out_dir is None:
+        raise UsageError("--draw needs a folder for the pictures: add -o DIR")
+    detector, min_score, models = open_detector(common)
+    settings = {"rows": rows, "draw": draw, "min_score": min_score}
+    session = open_session("detect", common, settings, models)
+    table = common.out_dir / f"heads.{rows}" if common.out_dir is not None else None
+    if table is not None:
+        session.refuse_existing([table])
+    targets = session.name_outputs(".heads.png") if draw else {}
+    found_rows: list[results.Row] = []
+
+    def write(frame: PictureFrame, image: Image, heads: Sequence[Head]) -> list[str]:
+        written: list[str] = []
+        if frame.key in targets:
+            drawn = encode_picture(_draw(image, heads), format="PNG", like=frame.picture)
+            written = session.write([(targets[frame.key], drawn)])
+        found_rows.extend(results.head_row(frame.key, i, head) for i, head in enumerate(heads))
+        return written
+
+    def finish() -> None:
+        text = _json_lines(found_rows) if rows == "json" else results.csv_text(found_rows)
+        if table is not None:
+            session.write([(table, text.encode("utf-8", "surrogateescape"))])
+        elif not common.json:
+            click.echo(text, nl=False)
+
+    planned: dict[str, list[Path]] = {key: [path] for key, path in targets.items()}
+    return session.process(detector.detect, None, planned, write, finish)
+
+
+def _json_lines(rows: Sequence[results.Row]) -> str:
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    return f"[\n{lines}\n]\n" if rows else "[]\n"
+
+
+def _draw(image: Image, heads: Sequence[Head]) -> Image:
+    """The picture with boxes and points: the overlay of faces that have no parts."""
+    label_set = labels.FACE2
+    crop = Crop(np.zeros((1, 1, 3), np.uint8), np.eye(2, 3), (image.shape[0], image.shape[1]))
+    nothing = np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float32), (0, 0, 0, 0)
+    drawn: Image = effect_class("overlay")()(
+        image, [Face(head, crop, *nothing, label_set) for head in heads]
+    )
+    return drawn

@@ -1,0 +1,207 @@
+"""Options that several verbs share, as one frozen dataclass, and the decorator that adds them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from faceparts import folder
+from faceparts.errors import UsageError
+
+STREAM = "-"
+"""Stands for standard input or standard output."""
+
+_FORMATS = ("jpg", "png", "webp", "tiff", "bmp")
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every verb that reads pictures is told; see the help texts below."""
+
+    inputs: tuple[str, ...]
+    out: str | None
+    recursive: bool
+    force: bool
+    max_megapixels: int
+    detector: str
+    detector_weights: str | None
+    min_score: float | None
+    model: str
+    threads: int | None
+    device: str
+    precision: str
+    json: bool
+    report: Path | None
+    progress: bool | None
+    quiet: bool
+
+    @property
+    def out_dir(self) -> Path | None:
+        """Folder to write to; ``None`` when the result goes to standard output or nowhere."""
+        return None if self.out in (None, STREAM) else Path(str(self.out))
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the one result itself goes to standard output."""
+        return self.out == STREAM
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How changed pictures are written."""
+
+    format: str | None
+    quality: int
+    keep_exif: bool
+
+
+def _detectors(ctx: click.Context, _: click.Parameter, name: str) -> str:
+    folder_names = folder.names("faceparts.detect")
+    if name not in folder_names and not ctx.resilient_parsing:
+        raise click.BadParameter(f"{name!r} is not one of {', '.join(folder_names)}")
+    return name
+
+
+def _add(options: list[Callable[[Any], Any]], function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def common_options(*, out_required: bool) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a verb the options of `Common`; it is called with them as ``common=``."""
+    options = [
+        click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
+        click.option(
+            "-o",
+            "--out",
+            required=out_required,
+            metavar="DIR",
+            help="Folder for results, made if need be; '-' writes the result of one picture to "
+            "standard output.",
+        ),
+        click.option(
+            "--recursive/--no-recursive",
+            default=True,
+            help="Take folders with everything below them (default) or only their own files.",
+        ),
+        click.option("--force", is_flag=True, help="Overwrite results that exist; never inputs."),
+        click.option(
+            "--max-megapixels",
+            type=click.IntRange(1, 4000),
+            default=268,
+            show_default=True,
+            help="Refuse larger pictures before they are decoded.",
+        ),
+        click.option(
+            "--detector",
+            default="headnet",
+            show_default=True,
+            metavar="NAME",
+            callback=_detectors,
+            help=f"How heads are found: {', '.join(folder.names('faceparts.detect'))}.",
+        ),
+        click.option(
+            "--detector-weights",
+            metavar="NAME|FILE",
+            help="Weights of the detector instead of those that it comes with.",
+        ),
+        click.option(
+            "--min-score",
+            type=click.FloatRange(0, 1),
+            help="Score from which a head counts; by default what the detector's card says.",
+        ),
+        click.option(
+            "--model",
+            default="partnet",
+            show_default=True,
+            metavar="NAME|FILE",
+            help="Net that segments faces: a name from 'faceparts models' or an ONNX file.",
+        ),
+        click.option(
+            "--threads", type=click.IntRange(1, 1024), help="Processor threads; all by default."
+        ),
+        click.option(
+            "--device",
+            type=click.Choice(["cpu", "cuda", "auto"]),
+            default="cpu",
+            show_default=True,
+            help="Where nets run; 'cuda' never falls back to the processor.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "int8", "fp32"]),
+            default="auto",
+            show_default=True,
+            help="Which variant of shipped nets to use.",
+        ),
+        click.option("--json", is_flag=True, help="Print the report to standard output."),
+        click.option(
+            "--report",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Write the report to FILE too, not only into the output folder.",
+        ),
+        click.option(
+            "--progress/--no-progress",
+            default=None,
+            help="Progress bar on standard error; by default only on a terminal.",
+        ),
+        click.option("--quiet", is_flag=True, help="Print failures only."),
+    ]
+    return lambda function: _add(options, _bundled(function, Common, "common"))
+
+
+def writing_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a verb the options of `Writing`; it is called with them as ``writing=``."""
+    options = [
+        click.option(
+            "--format",
+            type=click.Choice(_FORMATS),
+            help="Format of the results; by default that of each input.",
+        ),
+        click.option(
+            "--quality",
+            type=click.IntRange(1, 100),
+            default=95,
+            show_default=True,
+            help="Of JPEG and WebP.",
+        ),
+        click.option(
+            "--keep-exif",
+            is_flag=True,
+            help="Keep camera, exposure, time and copyright; place, thumbnail, serial numbers and "
+            "maker notes are dropped in any case.",
+        ),
+    ]
+    return _add(options, _bundled(function, Writing, "writing"))
+
+
+def _bundled(function: Callable[..., int], kind: type[Any], name: str) -> Callable[..., int]:
+    """Hand a command's flat values on as one dataclass."""
+
+    @functools.wraps(function)
+    def command(**values: Any) -> int:
+        bundle = kind(**{f.name: values.pop(f.name) for f in fields(kind)})
+        return function(**values, **{name: bundle})
+
+    return command
+
+
+def check(common: Common) -> None:
+    """Refuse combinations that cannot be served, before any work.
+
+    Raises:
+        UsageError: standard output is asked for twice, or standard input twice.
+    """
+    if common.to_stdout and common.json:
+        raise UsageError("-o - and --json both want standard output; send the report to --report")
+    if common.inputs.count(STREAM) > 1:
+        raise UsageError("standard input (-) can be read only once")
+    if common.to_stdout and len(common.inputs) != 1:
+        raise UsageError(f"-o - takes one picture, got {len(common.inputs)} inputs; use -o DIR")

@@ -1,0 +1,110 @@
+"""The run's report: what was found where, what was written, what failed and why. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from faceparts.run import Result
+from faceparts.types import POINTS, Face, Head
+
+SCHEMA = 1
+
+
+def picture_entry(result: Result[Any], notes: Sequence[str]) -> dict[str, Any]:
+    """One picture of the report; ``None`` where something does not apply."""
+    height, width = result.source_hw or (None, None)
+    entry: dict[str, Any] = {
+        "input": result.key,
+        "status": result.status,
+        "error": result.error,
+        "width_px": width,
+        "height_px": height,
+        "notes": list(notes),
+        "heads": [head_entry(found) for found in result.found],
+        "outputs": list(result.outputs),
+        "seconds": round(result.seconds, 4),
+    }
+    return entry | ({"trace": result.trace} if result.trace else {})
+
+
+def head_entry(found: Head | Face) -> dict[str, Any]:
+    """One head: box and points in picture pixels, and the area of each part if it was segmented."""
+    head = found.head if isinstance(found, Face) else found
+    entry: dict[str, Any] = {
+        "box_xyxy": [round(v, 2) for v in head.box_xyxy],
+        "score": round(head.score, 4),
+        "source": head.source,
+        "points_xys": {
+            name: None if math.isnan(x) else [round(x, 2), round(y, 2), _number(score)]
+            for name, (x, y, score) in zip(POINTS, head.points.tolist(), strict=True)
+        },
+    }
+    if isinstance(found, Face):
+        entry["parts_px"] = part_areas(found)
+        sure = found.confidence[found.labels != 0]
+        entry["mean_confidence"] = round(float(sure.mean()), 4) if sure.size else None
+    return entry
+
+
+def part_areas(face: Face) -> dict[str, int]:
+    """Number of picture pixels of each part that the face has."""
+    counts = np.bincount(face.labels.ravel(), minlength=256).tolist()
+    return {part: counts[i] for i, part in enumerate(face.label_set.parts) if i and counts[i]}
+
+
+def report(
+    verb: str,
+    status: str,
+    settings: Mapping[str, Any],
+    pictures: Sequence[Mapping[str, Any]],
+    *,
+    seconds: float,
+    started: str,
+    versions: Mapping[str, str],
+    models: Iterable[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The whole report.
+
+    Args:
+        status: ``"running"``, ``"done"``, ``"failed"`` (at least one picture) or ``"interrupted"``.
+        settings: everything that the run was told.
+        pictures: from `picture_entry`.
+        started: ISO 8601.
+    """
+    counts = Counter(str(p["status"]) for p in pictures)
+    return {
+        "faceparts_report": SCHEMA,
+        "status": status,
+        "verb": verb,
+        "started": started,
+        "seconds": round(seconds, 3),
+        "counts": {
+            "pictures": len(pictures),
+            **{name: counts[name] for name in ("ok", "no_faces", "failed")},
+            "heads": sum(len(p["heads"]) for p in pictures),
+        },
+        "settings": dict(settings),
+        "versions": dict(versions),
+        "models": [dict(m) for m in models],
+        "pictures": list(pictures),
+    }
+
+
+def summary(done: Mapping[str, Any]) -> str:
+    """The report in one line for a person."""
+    counts = done["counts"]
+    text = (
+        f"{counts['pictures']} picture{'s' * (counts['pictures'] != 1)}: "
+        f"{counts['ok']} with {counts['heads']} head{'s' * (counts['heads'] != 1)}, "
+        f"{counts['no_faces']} without, {counts['failed']} failed; {done['seconds']:.1f} s"
+    )
+    return f"interrupted after {text}" if done["status"] == "interrupted" else text
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)

@@ -1,0 +1,146 @@
+"""What ``faceparts segment`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from faceparts.cli._effects import effect_class
+from faceparts.cli._options import Common
+from faceparts.cli._parser import open_parser
+from faceparts.cli._session import PictureFrame, emit, open_session
+from faceparts.errors import UsageError
+from faceparts.images import encode_picture
+from faceparts.measure import measure
+from faceparts.streams import results
+from faceparts.types import Face, Image, LabelSet
+
+LABELS, MASKS, CUTOUTS = ".labels.png", ".masks", ".cutouts"
+OVERLAY, NPZ = ".overlay.png", ".npz"
+"""Endings of the results: ``a.jpg`` gives ``a.jpg.labels.png`` and so on."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written beside the label maps."""
+
+    masks: bool = False
+    cutouts: bool = False
+    overlay: bool = False
+    npz: bool = False
+    coco: bool = False
+
+    def endings(self) -> list[str]:
+        """Endings of all files and folders of one picture."""
+        asked = {MASKS: self.masks, CUTOUTS: self.cutouts, OVERLAY: self.overlay, NPZ: self.npz}
+        return [LABELS, *(ending for ending, on in asked.items() if on)]
+
+
+def run_segment(common: Common, wanted: Wanted, table: Path | None) -> int:
+    """Segment the faces in every picture and write the results.
+
+    Returns:
+        The exit code.
+    """
+    if common.to_stdout and any(asdict(wanted).values()):
+        raise UsageError("-o - writes the label map alone; use -o DIR for masks and the like")
+    parser = open_parser(common)
+    settings = {
+        **asdict(wanted),
+        "table": str(table) if table else None,
+        "min_score": parser.min_score,
+    }
+    session = open_session("segment", common, settings, parser.models)
+    named = {ending: session.name_outputs(ending) for ending in wanted.endings()}
+    whole_run = _WholeRun(common.out_dir, parser.label_set, wanted.coco, table)
+    session.refuse_existing(path for path in whole_run.paths() if not whole_run.is_equal(path))
+
+    def write(frame: PictureFrame, image: Image, faces: Sequence[Face]) -> list[str]:
+        if common.to_stdout:
+            labels, _ = results.merge_labels(faces, (image.shape[0], image.shape[1]))
+            written = emit(results.encode_labels(labels, parser.label_set))
+        else:
+            paths = {ending: paths[frame.key] for ending, paths in named.items()}
+            written = session.write(_files(frame, faces, parser.label_set, paths))
+        whole_run.add(frame.key, image, faces)
+        return written
+
+    def finish() -> None:
+        files = whole_run.files()
+        session.write((path, data) for path, data in files if not whole_run.is_equal(path))
+
+    planned = {
+        item.key: [paths[item.key] for paths in named.values() if paths] for item in session.items
+    }
+    return session.process(parser.parse, None, planned, write, finish)
+
+
+def _files(
+    frame: PictureFrame, faces: Sequence[Face], label_set: LabelSet, paths: Mapping[str, Path]
+) -> Iterator[tuple[Path, bytes]]:
+    """Everything that is written for one picture, encoded one after the other."""
+    hw = frame.image.shape[0], frame.image.shape[1]
+    labels, _ = results.merge_labels(faces, hw)
+    yield paths[LABELS], results.encode_labels(labels, label_set)
+    for index, face in enumerate(faces):
+        if MASKS in paths:
+            for part in results.present_parts(face):
+                mask = results.encode_mask(face.mask(part))
+                yield paths[MASKS] / f"{index:03}_{part}.png", mask
+        if CUTOUTS in paths and (cutout := results.encode_cutout(frame.image, face)) is not None:
+            yield paths[CUTOUTS] / f"{index:03}.png", cutout
+    if OVERLAY in paths:
+        drawn = effect_class("overlay")()(frame.image, faces)
+        yield paths[OVERLAY], encode_picture(drawn, format="PNG", like=frame.picture)
+    if NPZ in paths:
+        yield paths[NPZ], results.encode_npz(faces, hw, label_set)
+
+
+class _WholeRun:
+    """Files that belong to the run as a whole: classes.json, coco.json and the table."""
+
+    def __init__(
+        self, out_dir: Path | None, label_set: LabelSet, coco: bool, table: Path | None
+    ) -> None:
+        self._label_set = label_set
+        self._classes = None if out_dir is None else out_dir / "classes.json"
+        self._coco = None if out_dir is None or not coco else out_dir / "coco.json"
+        self._table = table
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+        self._rows: list[results.Row] = []
+
+    def paths(self) -> list[Path]:
+        """Where the files go."""
+        return [p for p in (self._classes, self._coco, self._table) if p is not None]
+
+    def is_equal(self, path: Path) -> bool:
+        """Whether a classes.json is there already and says the same."""
+        text = results.classes_json(self._label_set)
+        return path == self._classes and path.is_file() and path.read_text("utf-8") == text
+
+    def add(self, key: str, image: Image, faces: Sequence[Face]) -> None:
+        """Take up one picture."""
+        if self._coco is not None:
+            height, width = image.shape[:2]
+            number = len(self._images) + 1
+            self._images.append({"id": number, "file_name": key, "width": width, "height": height})
+            self._annotations += results.coco_annotations(
+                faces, number, first_id=len(self._annotations) + 1
+            )
+        if self._table is not None:
+            for index, face in enumerate(faces):
+                row = {name: round(value, 4) for name, value in measure(face).items()}
+                self._rows.append({"picture": key, "face": index, **row})
+
+    def files(self) -> Iterator[tuple[Path, bytes]]:
+        """The files with their contents."""
+        if self._classes is not None:
+            yield self._classes, results.classes_json(self._label_set).encode()
+        if self._coco is not None:
+            text = results.coco_json(self._images, self._annotations, self._label_set)
+            yield self._coco, text.encode()
+        if self._table is not None:
+            yield self._table, results.csv_text(self._rows).encode("utf-8", "surrogateescape")

@@ -1,0 +1,262 @@
+"""One run of a verb over all its inputs: checks before, progress during, report after."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+from faceparts.cli import _report
+from faceparts.cli._options import STREAM, Common, check
+from faceparts.cli._version import versions
+from faceparts.errors import UnwritableOutput, UsageError
+from faceparts.images import Picture, read_picture
+from faceparts.run import run
+from faceparts.streams.files import REPORT_NAME, InputFile, find_inputs, output_path, write_atomic
+from faceparts.types import Face, Frame, Head, Image
+
+FoundT = TypeVar("FoundT", Head, Face)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PictureFrame(Frame):
+    """A frame that still knows the file it came from."""
+
+    picture: Picture
+    item: InputFile
+
+
+@dataclass(eq=False)
+class Session:
+    """What is to be done and what was done so far.
+
+    Args:
+        verb: name of the command, for the report.
+        common: the options that all verbs share.
+        items: the pictures, found and counted before any work.
+        settings: everything that the run was told, for the report.
+        models: name, file and sha256 of the nets in use, for the report.
+    """
+
+    verb: str
+    common: Common
+    items: list[InputFile]
+    settings: dict[str, Any]
+    models: list[dict[str, str]]
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+    def name_outputs(self, suffix: str | Callable[[InputFile], str]) -> dict[str, Path]:
+        """Output file of every input, mirrored into the output folder; empty without a folder."""
+        out_dir = self.common.out_dir
+        if out_dir is None:
+            return {}
+        endings = [suffix if isinstance(suffix, str) else suffix(item) for item in self.items]
+        return {
+            item.key: output_path(item, out_dir, suffix=ending)
+            for item, ending in zip(self.items, endings, strict=True)
+        }
+
+    def write(self, files: Iterable[tuple[Path, bytes]]) -> list[str]:
+        """Write all files of one picture or, if one cannot be written, none of them.
+
+        Returns:
+            Their paths, relative to the output folder.
+
+        Raises:
+            UnwritableOutput: a file exists and ``--force`` is not given, or would replace an input.
+        """
+        written: list[Path] = []
+        try:
+            for path, data in files:
+                forbidden = self._inputs_at(path)
+                write_atomic(path, data, force=self.common.force, forbidden=forbidden)
+                written.append(path)
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
+        return [self._relative(path) for path in written]
+
+    def _relative(self, path: Path) -> str:
+        out_dir = self.common.out_dir
+        inside = out_dir is not None and path.is_relative_to(out_dir)
+        return (path.relative_to(out_dir) if out_dir and inside else path).as_posix()
+
+    def refuse_existing(self, paths: Iterable[Path]) -> None:
+        """Stop before the work if its results could not be written in the end.
+
+        Raises:
+            UnwritableOutput: one of the paths is an input, or exists and ``--force`` is not given.
+        """
+        for path in paths:
+            for one in self._inputs_at(path):
+                raise UnwritableOutput(
+                    f"{path}: would overwrite the input {one}; choose another folder with -o"
+                )
+            if path.exists() and not self.common.force:
+                raise UnwritableOutput(
+                    f"{path}: exists already; choose another folder with -o or give --force"
+                )
+
+    def _inputs_at(self, path: Path) -> list[Path]:
+        """The input that a path leads to, through links or not, if it does."""
+        try:
+            status = path.stat()
+        except OSError:
+            return []
+        one = self._input_files.get((status.st_dev, status.st_ino))
+        return [] if one is None else [one]
+
+    @cached_property
+    def _input_files(self) -> dict[tuple[int, int], Path]:
+        found = {}
+        for item in self.items:
+            if item.path is not None:
+                with suppress(OSError):
+                    status = item.path.stat()
+                    found[status.st_dev, status.st_ino] = item.path
+        return found
+
+    def process(
+        self,
+        parse: Callable[[Image], Sequence[FoundT]],
+        effect: Callable[[Image, Sequence[FoundT]], Image] | None,
+        outputs: Mapping[str, Sequence[Path]],
+        write: Callable[[PictureFrame, Image, Sequence[FoundT]], Sequence[str]],
+        finish: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Take all pictures through `faceparts.run.run` and write the report.
+
+        Args:
+            outputs: for each key the files that must not exist yet.
+            write: gets the frame, the changed picture and what was found.
+            finish: writes what belongs to the run as a whole; called after an interruption too.
+
+        Returns:
+            The exit code: 0 all done, 1 something failed, 130 interrupted.
+        """
+        common = self.common
+        reports = self._reports()
+        notes: dict[str, tuple[str, ...]] = {}
+
+        def read(item: InputFile) -> PictureFrame:
+            self.refuse_existing(outputs.get(item.key, ()))
+            picture = read_picture(
+                item.path or sys.stdin.buffer,
+                name="standard input" if item.path is None else str(item.path),
+                max_pixels=common.max_megapixels * 1_000_000,
+            )
+            notes[item.key] = picture.notes
+            return PictureFrame(item.key, picture.image, picture=picture, item=item)
+
+        started, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+        interrupted = False
+
+        def tell(status: str) -> dict[str, Any]:
+            return _report.report(
+                self.verb,
+                status,
+                self.settings,
+                self.entries,
+                seconds=time.perf_counter() - start,
+                started=started,
+                versions=versions(),
+                models=self.models,
+            )
+
+        # Marks the folder as results from the first moment on, even if the process is killed.
+        _publish(tell("running"), reports)
+        with (
+            tqdm(
+                total=len(self.items),
+                unit="picture",
+                file=sys.stderr,
+                disable=not self._shows_progress(),
+                dynamic_ncols=True,
+            ) as bar,
+            closing(run(self.items, read, parse, effect, write)) as results,
+        ):
+            try:
+                for result in results:
+                    entry = _report.picture_entry(result, notes.pop(result.key, ()))
+                    self.entries.append(entry)
+                    if result.error is not None:
+                        bar.write(f"faceparts: FAILED {result.key}: {result.error}", sys.stderr)
+                    bar.update()
+            except KeyboardInterrupt:
+                interrupted = True
+        finish()
+        failed = any(entry["status"] == "failed" for entry in self.entries)
+        done = tell("interrupted" if interrupted else "failed" if failed else "done")
+        text = _publish(done, reports)
+        if common.json:
+            click.echo(text, nl=False)
+        if not common.quiet:
+            where = f"; report: {reports[0]}" if reports else ""
+            click.echo(f"faceparts: {_report.summary(done)}{where}", err=True)
+        return 130 if interrupted else int(failed)
+
+    def _shows_progress(self) -> bool:
+        if self.common.progress is not None:
+            return self.common.progress
+        return sys.stderr.isatty() and not self.common.quiet
+
+    def _reports(self) -> list[Path]:
+        """Files for the report; an earlier one in the output folder is kept under a number."""
+        asked, out_dir = self.common.report, self.common.out_dir
+        if asked is not None:
+            self.refuse_existing([asked])
+        if out_dir is None:
+            return [asked] if asked is not None else []
+        path = out_dir / REPORT_NAME
+        if path.exists():
+            path.rename(_free_name(path))
+        return [path] if asked is None else [path, asked]
+
+
+def _publish(done: Mapping[str, Any], paths: Iterable[Path]) -> str:
+    """Write the report to all its files and return its text."""
+    text = json.dumps(done, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    for path in paths:
+        write_atomic(path, text.encode("utf-8", "surrogateescape"), force=True)
+    return text
+
+
+def open_session(
+    verb: str, common: Common, settings: Mapping[str, Any], models: list[dict[str, str]]
+) -> Session:
+    """Find the inputs and put together what the report will say about the run.
+
+    Raises:
+        UsageError: no input at all, or options that exclude each other.
+    """
+    check(common)
+    items = find_inputs(common.inputs, out_dir=common.out_dir, recursive=common.recursive)
+    if common.to_stdout and len(items) != 1:
+        raise UsageError(f"-o - takes one picture, got {len(items)}; use -o DIR")
+    told = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(common).items()}
+    return Session(verb, common, items, told | dict(settings), models)
+
+
+def emit(data: bytes) -> list[str]:
+    """Write the one result to standard output."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+    return [STREAM]
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (kept := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+        number += 1
+    return kept

@@ -1,0 +1,41 @@
+"""``faceparts apply EFFECT``: any effect of the ``effects`` folder over photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from faceparts import folder
+from faceparts.cli._effects import EffectCommand, effect_class
+from faceparts.cli._options import Common, Writing, common_options, writing_options
+
+
+class Effects(click.Group):
+    """Every file of ``faceparts.effects`` is a command with its fields as flags."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return folder.names("faceparts.effects")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _command(cmd_name) if cmd_name in self.list_commands(ctx) else None
+
+
+def _command(name: str) -> click.Command:
+    @click.command(name, cls=EffectCommand, effects=(name,), help=effect_class(name).__doc__)
+    @common_options(out_required=True)
+    @writing_options
+    def command(common: Common, writing: Writing, chosen: Mapping[str, object]) -> int:
+        from faceparts.cli._change import change
+
+        return change("apply", common, writing, name, chosen)
+
+    return command
+
+
+@click.command("apply", cls=Effects)
+def apply() -> None:
+    """Apply an effect to the faces in photos."""
+
+
+COMMAND = apply

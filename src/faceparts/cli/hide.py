@@ -1,0 +1,42 @@
+"""``faceparts hide``: copies of photos in which no face can be recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from faceparts.cli._effects import EffectCommand
+from faceparts.cli._options import Common, Writing, common_options, writing_options
+
+HIDING = ("solid", "mosaic", "blur")
+"""Effects that hide; the first is the default and cannot be undone."""
+
+MIN_SCORE_SHARE = 0.5
+"""Heads count from half the detector's own threshold on: better one box too many than a face."""
+
+
+@click.command("hide", cls=EffectCommand, effects=HIDING)
+@click.option(
+    "--effect",
+    type=click.Choice(HIDING),
+    default=HIDING[0],
+    show_default=True,
+    help="How faces are hidden; only 'solid' cannot be undone or matched.",
+)
+@common_options(out_required=True)
+@writing_options
+def hide(common: Common, writing: Writing, effect: str, chosen: Mapping[str, object]) -> int:
+    """Hide every face in photos.
+
+    INPUT are photos, folders, patterns such as 'photos/*.jpg', or '-' for standard input. Folders
+    are mirrored into the output folder. Photos without a face are written too, so that the output
+    folder is complete. Unless --min-score is given, heads count from half the detector's usual
+    score on.
+    """
+    from faceparts.cli._change import change
+
+    return change("hide", common, writing, effect, chosen, min_score_share=MIN_SCORE_SHARE)
+
+
+COMMAND = hide

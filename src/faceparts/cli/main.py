@@ -1,0 +1,60 @@
+"""``faceparts VERB ...``: finds the verbs in this folder, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+from faceparts import __version__, folder
+from faceparts.errors import FacePartsError, UnknownName, UsageError
+
+ALIASES = {"anonymize": "hide"}
+"""Other names of verbs."""
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class Verbs(click.Group):
+    """Every file of ``faceparts.cli`` is a verb: it defines ``COMMAND``; imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in folder.names("faceparts.cli") if name != "main"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in self.list_commands(ctx):
+            return None
+        command = folder.load("faceparts.cli", name).COMMAND
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 all done, 1 something failed, 2 usage, 130 interrupted. "
+    "'faceparts anonymize' is 'faceparts hide'.",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def faceparts() -> None:
+    """Find every head in photos, segment faces into parts, hide faces. Works offline."""
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    try:
+        code = faceparts.main(prog_name="faceparts", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (UsageError, UnknownName) as error:
+        click.echo(f"faceparts: {error}", err=True)
+        code = EXIT_USAGE
+    except (FacePartsError, OSError) as error:
+        click.echo(f"faceparts: {type(error).__name__}: {error}", err=True)
+        code = EXIT_FAILED
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("faceparts: interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)
