@@ -204,7 +204,7 @@ def test_picture_must_fit(kind: type[Hiding]) -> None:
     with pytest.raises(ValueError, match=r"image: got uint8 of shape \(160, 200\), wanted"):
         kind()(image[..., 0], [])
     with pytest.raises(ValueError, match="image: got float64"):
-        kind()(image / 255, [])
+        kind()(image / 255, [])  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_read_only_and_strided_pictures_work() -> None:

@@ -388,6 +388,22 @@ def grown_fast(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     return out
 
 
+def test_what_is_kept_casts_no_shadow() -> None:
+    image, face = drawn_face((60, 60), (30, 30), (20, 24))
+    labels = np.zeros((60, 60), np.uint8)
+    labels[face.mask("hair")] = label_sets.CELEBA19.id("hair")
+    labels[face.mask("skin")] = label_sets.CELEBA19.id("skin")
+    labels[25:40, 44:47] = label_sets.CELEBA19.id("hair")  # a strand outside the oval
+    strand = face_of(image, labels, face.head)
+    assert full_mask(strand, what="head", margin=0.1)[25:40, 42:49].all()
+    kept = full_mask(strand, what="head", keep="hair", margin=0.1)
+    rim = np.ones((15, 3), bool)
+    rim[1:-1, 1] = False
+    assert np.array_equal(kept[25:40, 44:47], rim)
+    assert not kept[25:40, 43].any()
+    assert not kept[25:40, 47].any()
+
+
 def test_keep_does_not_spare_the_rim_of_the_face_window() -> None:
     image, face = drawn_face((40, 40), (20, 20), (20, 20))
     hair = np.full((40, 40), label_sets.CELEBA19.id("hair"), np.uint8)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from drawn import drawn_face, face_of
 from faceparts import labels as label_sets
@@ -19,7 +20,7 @@ from faceparts.errors import UnknownName, UsageError
 from faceparts.types import Head, Image
 
 
-def lab(image: Image) -> np.ndarray:  # type: ignore[type-arg]  # shapes differ
+def lab(image: Image) -> NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
 
 

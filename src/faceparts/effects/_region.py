@@ -21,7 +21,7 @@ longer side of the head box), never pixels.
    less than 15 % of the box, the head oval, 1.3 x as large, is hidden whatever was asked for.
 6. **Keep.** Pixels of the parts to keep are spared, unless the parser is unsure: their mask with
    1 % of the head size (at least one pixel) taken off its edge, where the confidence is at least
-   0.6.
+   0.6. What is kept does not grow: hair that is kept casts no shadow on the background.
 """
 
 from __future__ import annotations
@@ -195,14 +195,15 @@ def hidden_region(
         (sides[:, 0].min(), sides[:, 1].min(), sides[:, 2].max(), sides[:, 3].max()),
         face.source_hw,
     )
-    mask = _grow(_paste(parts, face.window_xyxy, window), radius_px)
+    kept = parts_mask(face, tuple(p for wanted in spared for p in wanted.parts if sure))
+    mask = _grow(_paste(parts & ~kept, face.window_xyxy, window), radius_px)
+    mask |= _paste(parts, face.window_xyxy, window)
     for shape in shapes:
         mask |= shape.cover(window)
-    if spared and sure:
-        kept = parts_mask(face, tuple(p for wanted in spared for p in wanted.parts))
-        kept = kept & (face.confidence >= SURE_CONFIDENCE)
-        kept = _shrink(kept, max(_KEEP_INSET_SHARE * size_px, 1))
-        mask &= ~_paste(kept, face.window_xyxy, window)
+    inner = _shrink(
+        kept & (face.confidence >= SURE_CONFIDENCE), max(_KEEP_INSET_SHARE * size_px, 1)
+    )
+    mask &= ~_paste(inner, face.window_xyxy, window)
     return window, mask
 
 
