@@ -33,7 +33,7 @@ def run_detect(common: Common, *, rows: str, draw: bool) -> int:
     session = open_session("detect", common, settings, models)
     table = common.out_dir / f"heads.{rows}" if common.out_dir is not None else None
     if table is not None:
-        session.refuse_existing([table])
+        session.require_free([table])
     targets = session.name_outputs(".heads.png") if draw else {}
     found_rows: list[results.Row] = []
 

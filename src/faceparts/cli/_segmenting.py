@@ -55,7 +55,7 @@ def run_segment(common: Common, wanted: Wanted, table: Path | None) -> int:
     session = open_session("segment", common, settings, parser.models)
     named = {ending: session.name_outputs(ending) for ending in wanted.endings()}
     whole_run = _WholeRun(common.out_dir, parser.label_set, wanted.coco, table)
-    session.refuse_existing(path for path in whole_run.paths() if not whole_run.is_equal(path))
+    session.require_free(path for path in whole_run.paths() if not whole_run.is_equal(path))
 
     def write(frame: PictureFrame, image: Image, faces: Sequence[Face]) -> list[str]:
         if common.to_stdout:

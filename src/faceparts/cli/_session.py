@@ -108,6 +108,17 @@ class Session:
                     f"{path}: exists already; choose another folder with -o or give --force"
                 )
 
+    def require_free(self, paths: Iterable[Path]) -> None:
+        """The same for files of the run as a whole: without them nothing is begun.
+
+        Raises:
+            UsageError: as `refuse_existing`.
+        """
+        try:
+            self.refuse_existing(paths)
+        except UnwritableOutput as error:
+            raise UsageError(str(error)) from None
+
     def _inputs_at(self, path: Path) -> list[Path]:
         """The input that a path leads to, through links or not, if it does."""
         try:
@@ -215,7 +226,7 @@ class Session:
         """Files for the report; an earlier one in the output folder is kept under a number."""
         asked, out_dir = self.common.report, self.common.out_dir
         if asked is not None:
-            self.refuse_existing([asked])
+            self.require_free([asked])
         if out_dir is None:
             return [asked] if asked is not None else []
         path = out_dir / REPORT_NAME

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -51,6 +53,10 @@ def main() -> NoReturn:
     except (UsageError, UnknownName) as error:
         click.echo(f"faceparts: {error}", err=True)
         code = EXIT_USAGE
+    except BrokenPipeError:  # the reader of a pipe has seen enough; nothing to flush to any more
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILED
     except (FacePartsError, OSError) as error:
         click.echo(f"faceparts: {type(error).__name__}: {error}", err=True)
         code = EXIT_FAILED

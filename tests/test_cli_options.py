@@ -1,0 +1,124 @@
+"""Flags made from effects, and the ends of ``main``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from types import SimpleNamespace
+
+import click
+import numpy as np
+import pytest
+
+from cli_world import call
+from faceparts import folder
+from faceparts.cli import _effects, main
+from faceparts.cli._effects import EffectCommand, field_options, make_effect, try_out
+from faceparts.cli._options import Common, Writing
+from faceparts.errors import UnknownName, UsageError
+from faceparts.labels import CELEBA19
+
+EFFECTS = folder.names("faceparts.effects")
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_every_field_of_every_effect_is_a_flag(name: str) -> None:
+    options = {option.name for option in field_options([name])}
+    wanted = {f.name for f in fields(_effects.effect_class(name))}
+    assert options == {f"effect_field_{field_name}" for field_name in wanted}
+    taken = {f.name for kind in (Common, Writing) for f in fields(kind)}
+    assert not wanted & taken, "the flag exists already"
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_every_effect_can_be_tried_out(name: str) -> None:
+    assert try_out(make_effect(name, {}), CELEBA19) in (3, 4)
+
+
+def test_unknown_parts_are_noticed_before_the_work() -> None:
+    with pytest.raises(UnknownName, match="beard"):
+        try_out(make_effect("cutout", {"what": "beard"}), CELEBA19)
+
+
+def test_a_field_of_another_effect_is_refused() -> None:
+    with pytest.raises(UsageError, match="--strength is no setting of solid; it has: what"):
+        make_effect("solid", {"strength": 0.5})
+
+
+def fake_effects(monkeypatch: pytest.MonkeyPatch, **kinds: type) -> None:
+    def load(package: str, name: str) -> SimpleNamespace:
+        return SimpleNamespace(EFFECT=kinds[name])
+
+    monkeypatch.setattr(folder, "load", load)
+
+
+@dataclass(frozen=True)
+class Sparkle:
+    """Sparkle."""
+
+    many: bool = field(default=False, metadata={"help": "more of it"})
+    size_share: float = field(default=0.5, metadata={"help": "how large"})
+
+    def __call__(self, image: object, faces: object) -> np.ndarray:
+        return np.zeros((2, 2, 3), np.uint8)
+
+
+def test_flags_of_all_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_effects(monkeypatch, sparkle=Sparkle)
+    seen: list[object] = []
+
+    @click.command(cls=EffectCommand, effects=("sparkle",))
+    @click.option("--out")
+    def command(out: str | None, chosen: dict[str, object]) -> None:
+        seen.append((out, chosen))
+
+    for arguments in ([], ["--many", "--size-share", "0.25"], ["--no-many", "--out", "x"]):
+        command.main(arguments, standalone_mode=False)
+    assert seen == [(None, {}), (None, {"many": True, "size_share": 0.25}), ("x", {"many": False})]
+
+
+def test_effects_with_fields_that_make_no_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Listing:
+        names: list[str] = field(default_factory=list, metadata={"help": "names"})
+
+    @dataclass(frozen=True)
+    class Needing:
+        size: int = field(metadata={"help": "size"})
+
+    @dataclass(frozen=True)
+    class Silent:
+        size: int = 1
+
+    fake_effects(monkeypatch, listing=Listing, needing=Needing, silent=Silent)
+    with pytest.raises(TypeError, match="field 'names' must be str, int, float or bool"):
+        field_options(["listing"])
+    with pytest.raises(TypeError, match="field 'size' must be str, int, float or bool and have"):
+        field_options(["needing"])
+    with pytest.raises(TypeError, match="field 'size' has no help text"):
+        field_options(["silent"])
+
+
+def test_unknown_verb_and_no_verb() -> None:
+    done = call("fly")
+    assert done.code == 2
+    assert "No such command 'fly'" in done.err
+    assert call("--help").out.startswith(b"Usage: faceparts")
+
+
+def test_an_interruption_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.faceparts, "main", interrupted)
+    done = call("models")
+    assert done.code == 130
+    assert "interrupted" in done.err
+
+
+def test_a_closed_pipe_is_no_stack_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(**_: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(main.faceparts, "main", closed)
+    done = call("models")
+    assert (done.code, done.err) == (1, "")

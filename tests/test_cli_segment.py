@@ -1,0 +1,145 @@
+"""``faceparts segment``: label maps at native size and everything beside them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from cli_world import Done, call, call_process, decode, encode, make_net, make_photo
+from faceparts.labels import CELEBA19
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_net(tmp_path_factory.mktemp("net") / "colours.onnx")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(encode(make_photo()))
+    (folder / "b.jpg").write_bytes(encode(make_photo(96, 80), "JPEG", quality=95))
+    return folder
+
+
+def segment(net: Path, *arguments: object, stdin: bytes = b"") -> Done:
+    return call("segment", *arguments, "--detector", "whole", "--model", net, stdin=stdin)
+
+
+def test_label_maps_at_native_size(net: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = segment(net, photos, "-o", out)
+    assert done.code == 0, done.err
+    assert sorted(p.name for p in out.iterdir()) == [
+        *("a.png.labels.png", "b.jpg.labels.png", "classes.json", "faceparts-report.json")
+    ]
+    with PillowImage.open(out / "b.jpg.labels.png") as picture:
+        assert picture.mode == "P"
+        ids = np.asarray(picture)
+        assert picture.convert("RGB").getpixel((40, 50)) == CELEBA19.colors[CELEBA19.id("skin")]
+    assert ids.shape == (96, 80)
+    assert ids[0, 0] == 0
+    assert ids[50, 40] == CELEBA19.id("skin")
+    assert ids[29, 40] == CELEBA19.id("hair")
+    assert set(np.unique(ids)) == {0, CELEBA19.id("skin"), CELEBA19.id("hair")}
+    classes = json.loads((out / "classes.json").read_text())
+    assert [p["name"] for p in classes["parts"]] == list(CELEBA19.parts)
+
+
+def test_everything_on_request(net: Path, photos: Path, tmp_path: Path) -> None:
+    out, table = tmp_path / "out", tmp_path / "faces.csv"
+    done = segment(
+        *(net, photos / "a.png", "-o", out, "--masks", "--cutouts", "--overlay", "--npz"),
+        *("--coco", "--table", table),
+    )
+    assert done.code == 0, done.err
+    (entry,) = json.loads((out / "faceparts-report.json").read_text())["pictures"]
+    assert entry["outputs"] == [
+        "a.png.labels.png",
+        "a.png.masks/000_skin.png",
+        "a.png.masks/000_hair.png",
+        "a.png.cutouts/000.png",
+        "a.png.overlay.png",
+        "a.png.npz",
+    ]
+    ids = decode(out / "a.png.labels.png")
+    hair = decode(out / "a.png.masks" / "000_hair.png") == 255
+    assert np.array_equal(hair, ids == CELEBA19.id("hair"))
+    cutout = decode(out / "a.png.cutouts" / "000.png")
+    assert cutout.shape[2] == 4
+    assert np.count_nonzero(cutout[..., 3]) == np.count_nonzero(ids)
+    assert decode(out / "a.png.overlay.png").shape == (48, 40, 3)
+    with np.load(out / "a.png.npz", allow_pickle=False) as npz:
+        assert np.array_equal(npz["labels"], ids)
+        assert npz["boxes_xyxy"].tolist() == [[0, 0, 40, 48]]
+    coco = json.loads((out / "coco.json").read_text())
+    assert coco["images"] == [{"id": 1, "file_name": "a.png", "width": 40, "height": 48}]
+    areas = {a["category_id"]: a["area"] for a in coco["annotations"]}
+    assert areas == {i: int(np.count_nonzero(ids == i)) for i in (1, CELEBA19.id("hair"))}
+    (row,) = csv.DictReader(io.StringIO(table.read_text()))
+    assert (row["picture"], row["face"], row["score"]) == ("a.png", "0", "1.0")
+    assert float(row["area_hair_px"]) == np.count_nonzero(hair)
+
+
+def test_run_files_are_kept_without_force(net: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert segment(net, photos / "a.png", "-o", out, "--coco").code == 0
+    assert segment(net, photos / "b.jpg", "-o", out).code == 0  # the same classes.json will do
+    done = segment(net, photos / "b.jpg", "-o", out, "--coco")
+    assert done.code == 2
+    assert "coco.json: exists already" in done.err
+    (out / "classes.json").write_text("{}")
+    (out / "b.jpg.labels.png").unlink()
+    done = segment(net, photos / "b.jpg", "-o", out)
+    assert done.code == 2
+    assert "classes.json: exists already" in done.err
+    assert segment(net, photos, "-o", out, "--coco", "--force").code == 0
+    assert len(json.loads((out / "coco.json").read_text())["images"]) == 2
+
+
+def test_a_picture_is_written_whole_or_not_at_all(net: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "a.png.npz").mkdir(parents=True)
+    done = segment(net, photos, "-o", out, "--npz", "--masks", "--force")
+    assert done.code == 1
+    assert "FAILED a.png: UnwritableOutput" in done.err
+    assert not (out / "a.png.labels.png").exists()
+    assert not list(out.glob("a.png.masks/*"))
+    assert (out / "b.jpg.npz").is_file()
+
+
+def test_no_faces(net: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from faceparts.detect.whole import WholePicture
+
+    monkeypatch.setattr(WholePicture, "detect", lambda self, image: [])
+    out, table = tmp_path / "out", tmp_path / "faces.csv"
+    done = segment(net, photos, "-o", out, "--coco", "--npz", "--cutouts", "--table", table)
+    assert done.code == 0, done.err
+    assert not decode(out / "b.jpg.labels.png").any()
+    assert json.loads((out / "coco.json").read_text())["annotations"] == []
+    assert table.read_text() == ""
+    report = json.loads((out / "faceparts-report.json").read_text())
+    assert {p["status"] for p in report["pictures"]} == {"no_faces"}
+
+
+def test_standard_streams(net: Path) -> None:
+    done = segment(net, "-", "-o", "-", stdin=encode(make_photo()))
+    assert done.code == 0, done.err
+    assert decode(done.out).shape == (48, 40)
+    done = segment(net, "-", "-o", "-", "--masks")
+    assert done.code == 2
+    assert "-o - writes the label map alone" in done.err
+
+
+def test_segment_as_a_process(net: Path, photos: Path, tmp_path: Path) -> None:
+    where = ("--detector", "whole", "--model", net)
+    done = call_process("segment", f"{photos}/*.jpg", "-o", tmp_path / "out", *where, "--json")
+    assert done.code == 0, done.err
+    assert [p["input"] for p in done.json["pictures"]] == ["b.jpg"]
