@@ -49,6 +49,19 @@ class Source:
 
 
 @dataclass(frozen=True)
+class CardText:
+    """What the exported model's card says besides what the recipe knows; see `types.ModelCard`."""
+
+    margin: float = 0.25
+    threshold: float = 0.5
+    license: str = ""
+    data_license: str = ""
+    commercial_ok: bool = False
+    trained_on: tuple[str, ...] = ()
+    notes: str = ""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides a training.
 
@@ -65,6 +78,8 @@ class Recipe:
         occlude: probability that a sample gets occluders.
         negatives: folder below the data root with pictures without people (heads only).
         init: shipped model or ONNX file to start from; empty = from scratch.
+        val: what `Task.validate` looks at while training; never trained on.
+        card: what the exported file says about itself.
     """
 
     name: str
@@ -87,7 +102,8 @@ class Recipe:
     occlude: float = 0.0
     negatives: str = ""
     init: str = ""
-    val: tuple[Source, ...] = field(default=())
+    val: tuple[Source, ...] = ()
+    card: CardText = field(default_factory=CardText)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -105,6 +121,14 @@ def read_recipe(path: Path) -> Recipe:
         if not isinstance(rows, list):
             raise BadRecipe(f"{path}: {key} must be a list of tables ([[{key}]])")
         table[key] = tuple(_build(kind, row, f"{path}: {key}") for row in rows)
+    card = table.get("card", {})
+    if not isinstance(card, dict):
+        raise BadRecipe(f"{path}: card must be a table ([card])")
+    if "trained_on" in card:
+        if not isinstance(card["trained_on"], list):
+            raise BadRecipe(f"{path}: card: trained_on must be a list of texts")
+        card["trained_on"] = tuple(map(str, card["trained_on"]))
+    table["card"] = _build(CardText, card, f"{path}: card")
     recipe: Recipe = _build(Recipe, table, str(path))
     check(recipe, str(path))
     return recipe

@@ -1,0 +1,272 @@
+"""From a trained net to the file that ships: ONNX with its card inside, and an int8 sibling.
+
+The file keeps every weight under its PyTorch name (batch norm is not folded), stored as float16, so
+that a new training can start from it (`load_initial`). onnxruntime folds and fuses when it loads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from faceparts import weights
+from faceparts.errors import BadWeights
+from faceparts.train.config import Recipe
+from faceparts.train.nets.headnet import HeadNetExport
+from faceparts.train.parts import LABEL_SET
+from faceparts.types import ModelCard
+
+OPSET = 17
+STORED_AS_HALF_FROM = 256
+"""Weights with at least so many values are stored as float16."""
+
+
+class PartsExport(nn.Module):
+    """A parser that puts out probabilities instead of logits."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 3, S, S) -> (N, K, S, S) that sums to 1 over K."""
+        return torch.softmax(self.net(x), dim=1)
+
+
+def make_card(recipe: Recipe, metrics: dict[str, float]) -> ModelCard:
+    """The card of a recipe's model."""
+    parts = recipe.task == "parts"
+    text = recipe.card
+    return ModelCard(
+        name=recipe.name,
+        task="segment" if parts else "detect",
+        label_set=LABEL_SET.name if parts else "",
+        input_px=recipe.phases[-1].size_px if parts else 0,
+        mean=(127.5, 127.5, 127.5),
+        std=(127.5, 127.5, 127.5),
+        margin=text.margin,
+        trained_on=text.trained_on,
+        license=text.license,
+        data_license=text.data_license,
+        commercial_ok=text.commercial_ok,
+        metrics=metrics,
+        threshold=text.threshold,
+        notes=text.notes,
+    )
+
+
+def export(
+    net: nn.Module, recipe: Recipe, path: Path, metrics: dict[str, float] | None = None
+) -> None:
+    """Write a net with its card as ONNX; the file appears whole or not at all.
+
+    Args:
+        net: the averaged net of a training.
+        recipe: what it was trained by.
+        path: file to write, ``NAME.onnx``.
+        metrics: results for the card; the keys name protocol and unit.
+    """
+    with TemporaryDirectory() as folder:
+        raw = Path(folder) / "raw.onnx"
+        trace(net, recipe, raw, keep_names=True)
+        model = onnx.load(raw)
+    halve(model)
+    put_card(model, make_card(recipe, metrics or {}))
+    onnx.checker.check_model(model)
+    save(model, path)
+
+
+def trace(net: nn.Module, recipe: Recipe, path: Path, *, keep_names: bool) -> None:
+    """PyTorch -> ONNX; with ``keep_names`` batch norm stays apart and weights keep their names."""
+    parts = recipe.task == "parts"
+    wrapped = (PartsExport(net) if parts else HeadNetExport(net)).eval()
+    size = recipe.phases[-1].size_px if parts else 256
+    axes: dict[str, dict[int, str]] = {"image": {0: "n"}}
+    names = ["probs"] if parts else ["heat", "box", "points"]
+    for name in names:
+        axes[name] = {0: "n"}
+    if not parts:
+        axes["image"] = {0: "n", 2: "height", 3: "width"}
+        for name in names:
+            axes[name] = {0: "n", 2: "rows", 3: "columns"}
+    mode = torch.onnx.TrainingMode.PRESERVE if keep_names else torch.onnx.TrainingMode.EVAL
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        torch.onnx.export(
+            wrapped,
+            (torch.zeros(1, 3, size, size),),
+            str(path),
+            input_names=["image"],
+            output_names=names,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            do_constant_folding=not keep_names,
+            training=mode,
+            dynamo=False,
+        )
+
+
+def halve(model: onnx.ModelProto) -> None:
+    """Store large float32 weights as float16 with a cast behind each, in place."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        if values.size < STORED_AS_HALF_FROM:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + ".half"))
+        casts.append(helper.make_node("Cast", [name + ".half"], [name], to=TensorProto.FLOAT))
+    for i, node in enumerate(casts):
+        model.graph.node.insert(i, node)
+
+
+def put_card(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Write the card into ``metadata_props``, in place of an older one."""
+    kept = [p for p in model.metadata_props if p.key != weights.CARD_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = weights.CARD_KEY, weights.card_to_json(card)
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Replace a file by a model atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".tmp")
+    fresh.write_bytes(model.SerializeToString())
+    os.replace(fresh, path)
+
+
+def quantize(
+    net: nn.Module,
+    recipe: Recipe,
+    path: Path,
+    batches: list[NDArray[np.float32]],
+    metrics: dict[str, float] | None = None,
+    *,
+    keep_float: tuple[str, ...] = (),
+) -> None:
+    """Write the int8 sibling: unsigned activations, signed weights a channel, ONNX QDQ.
+
+    Args:
+        net: the averaged net.
+        recipe: what it was trained by.
+        path: file to write, ``NAME.int8.onnx``.
+        batches: normalised (n, 3, S, S) float32 pictures to calibrate the ranges with.
+        metrics: results of the int8 file for its card.
+        keep_float: ends of the names of convolutions that stay float32.
+    """
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
+        def __init__(self) -> None:
+            self.rows: Iterator[dict[str, Any]] = iter([{"image": b} for b in batches])
+
+        def get_next(self) -> dict[str, Any] | None:
+            return next(self.rows, None)
+
+    level = logging.getLogger().level
+    with TemporaryDirectory() as folder:
+        raw, ready, done = (Path(folder) / n for n in ("raw.onnx", "ready.onnx", "done.onnx"))
+        trace(net, recipe, raw, keep_names=False)
+        logging.getLogger().setLevel(logging.ERROR)
+        try:
+            quant_pre_process(str(raw), str(ready), skip_symbolic_shape=True)
+            prepared = onnx.load(ready)
+            float_nodes = [
+                n.name
+                for n in prepared.graph.node
+                if n.op_type in ("Softmax", "Exp", "Sigmoid")
+                or any(n.name.endswith(end) for end in keep_float)
+            ]
+            quantize_static(
+                str(ready),
+                str(done),
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+                nodes_to_exclude=float_nodes,
+            )
+        finally:
+            logging.getLogger().setLevel(level)
+        model = onnx.load(done)
+    put_card(model, make_card(recipe, metrics or {}))
+    save(model, path)
+
+
+def calibration_batches(task: Any, recipe: Recipe, count: int) -> list[NDArray[np.float32]]:
+    """Normalised training pictures, as the net sees them at its last phase."""
+    phase = recipe.phases[-1]
+    return [
+        np.ascontiguousarray(task.batch(10_000_000 + i, phase).images.numpy()) for i in range(count)
+    ]
+
+
+def write_checksums(folder: Path) -> None:
+    """Write ``SHA256SUMS`` for all ``*.onnx`` of a folder."""
+    lines = [
+        f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n"
+        for p in sorted(folder.glob("*.onnx"))
+    ]
+    fresh = folder / "SHA256SUMS.tmp"
+    fresh.write_text("".join(lines), encoding="ascii")
+    os.replace(fresh, folder / "SHA256SUMS")
+
+
+def load_initial(net: nn.Module, name_or_path: str) -> list[str]:
+    """Fill a net with the weights of an exported file; values whose shape differs stay fresh.
+
+    Args:
+        net: a net of the same kind (the number of parts may differ).
+        name_or_path: a shipped model or an ONNX file written by `export`.
+
+    Returns:
+        Names of the values that were not found or did not fit.
+
+    Raises:
+        BadWeights: the file holds none of the net's values.
+    """
+    path = weights.find(name_or_path, precision="fp32")
+    stored = {}
+    for tensor in onnx.load(path).graph.initializer:
+        name = tensor.name.removesuffix(".half").removeprefix("net.")
+        stored[name] = numpy_helper.to_array(tensor)
+    own = net.state_dict()
+    left = []
+    for name, value in own.items():
+        found = stored.get(name)
+        if found is not None and found.shape == tuple(value.shape):
+            value.copy_(torch.from_numpy(found.astype(np.float32)))
+        elif not name.endswith("num_batches_tracked"):
+            left.append(name)
+    if len(left) > len(own) / 2:
+        raise BadWeights(f"{path}: fits {len(own) - len(left)} of {len(own)} values of this net")
+    return left
+
+
