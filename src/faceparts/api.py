@@ -23,7 +23,7 @@ Source = NDArray[np.uint8] | Pil.Image | bytes | str | Path
 """An array, a Pillow picture, the bytes of a picture file, or its path."""
 
 HIDE_SCORE_SHARE = 0.5
-"""`hide` looks for heads from this share of the detector's threshold on: better one box too many."""
+"""Share of the detector's threshold from which `hide` takes a head: better one box too many."""
 
 SameT = TypeVar("SameT", NDArray[np.uint8], Pil.Image, bytes)
 

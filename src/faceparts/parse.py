@@ -24,7 +24,7 @@ from faceparts.segment import onnx
 from faceparts.types import Crop, Face, Head, HeadDetector, Image, LabelSet, Segmenter
 
 NEAR_BONUS = 0.1
-"""A pixel that two faces claim goes to the larger head unless the other claims it by so much more."""
+"""How much higher the smaller of two heads must claim a pixel to take it from the larger one."""
 
 OUTSIDE_COST = 0.5
 """Taken off a claim at twice the head box's reach, growing from none at its border."""

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import helper
+
+from faceparts import weights
+from faceparts.errors import BadWeights, UnknownName, UsageError
+from faceparts.types import ModelCard
+
+NUMBERS = st.floats(-1e6, 1e6)
+CARDS = st.builds(
+    ModelCard,
+    name=st.text("abc0-9 é", min_size=1),
+    task=st.just("segment"),
+    label_set=st.sampled_from(["lfw3", "celeba19"]),
+    input_px=st.integers(1, 4096),
+    mean=st.tuples(NUMBERS, NUMBERS, NUMBERS),
+    std=st.tuples(*[st.floats(1e-3, 1e3)] * 3),
+    margin=st.floats(0, 4),
+    trained_on=st.lists(st.text(max_size=9), max_size=3).map(tuple),
+    license=st.text(max_size=9),
+    data_license=st.text(max_size=9),
+    commercial_ok=st.booleans(),
+    metrics=st.dictionaries(st.text(max_size=5), NUMBERS, max_size=3),
+    output=st.sampled_from(["probs", "logits"]),
+    threshold=st.floats(0, 1),
+    notes=st.text(max_size=30),
+)
+
+
+@given(CARDS)
+def test_a_card_survives_json(card):
+    text = weights.card_to_json(card)
+    assert "\n" not in text
+    assert weights.card_from_json(text) == card
+
+
+def test_keys_of_later_versions_are_left_out_and_defaults_are_filled_in(parser_card):
+    values = asdict(parser_card) | {"colour_space": "srgb"}
+    del values["notes"], values["threshold"], values["output"]
+    card = weights.card_from_json(json.dumps(values))
+    assert card == replace(parser_card, output="probs", threshold=0.5, notes="")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("name", "", "a name on one line"),
+        ("name", "a\nb", "a name on one line"),
+        ("name", 7, "a name on one line"),
+        ("task", "sing", "'segment' or 'detect'"),
+        ("label_set", 5, "the name of a label set"),
+        ("input_px", 256.0, "a whole number"),
+        ("input_px", True, "a whole number"),
+        ("input_px", 5000, "a whole number 0..4096"),
+        ("mean", [1, 2], "three numbers"),
+        ("mean", [1, 2, float("nan")], "three numbers"),
+        ("std", [1, 2, 0], "three numbers above 0"),
+        ("margin", -0.1, "a number 0..4"),
+        ("margin", True, "a number 0..4"),
+        ("trained_on", "me", "texts"),
+        ("trained_on", [1], "texts"),
+        ("license", None, "a text"),
+        ("data_license", 1, "a text"),
+        ("commercial_ok", 1, "true or false"),
+        ("metrics", {"f1": "high"}, "numbers"),
+        ("metrics", [1], "numbers"),
+        ("output", "votes", "'probs' or 'logits'"),
+        ("threshold", 1.5, "a number 0..1"),
+        ("notes", [], "a text"),
+        ("input_px", 0, "a parser needs a fixed size"),
+        ("label_set", "sheep7", "wanted one of bisenet19"),
+    ],
+)
+def test_a_wrong_value_is_named(parser_card, key, value, wanted):
+    text = json.dumps(asdict(parser_card) | {key: value})
+    with pytest.raises(BadWeights, match=f"a.onnx: card key '{key}': got .*{wanted}") as error:
+        weights.card_from_json(text, "a.onnx")
+    assert "\n" not in str(error.value)
+
+
+def test_a_wrong_card_is_not_written_either(parser_card):
+    with pytest.raises(BadWeights, match="card of 'tinyparser': card key 'margin': got 9"):
+        weights.card_to_json(replace(parser_card, margin=9))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 60_000, "\x00"])
+def test_text_that_is_not_json_is_refused(text):
+    with pytest.raises(BadWeights, match="card is not JSON"):
+        weights.card_from_json(text)
+
+
+def test_other_json_long_text_and_missing_keys_are_refused(parser_card):
+    with pytest.raises(BadWeights, match="the card is list, wanted a JSON object"):
+        weights.card_from_json("[]")
+    with pytest.raises(BadWeights, match="card of 65537 characters, at most 65536"):
+        weights.card_from_json(" " * 65_537)
+    values = asdict(parser_card)
+    del values["license"]
+    with pytest.raises(BadWeights, match="the card has no 'license'"):
+        weights.card_from_json(json.dumps(values))
+
+
+def test_the_card_is_read_from_the_file_without_onnx_or_protobuf(parser_file, parser_card):
+    assert weights.read_card(parser_file) == parser_card
+    code = (
+        "import sys; from faceparts import weights; print(weights.read_card(sys.argv[1]).name);"
+        "print(sorted({'onnx', 'google.protobuf', 'torch'} & set(sys.modules)))"
+    )
+    src = Path(weights.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(parser_file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(src)},
+    )
+    assert done.stdout.split("\n")[:2] == ["tinyparser", "[]"]
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch, make_parser, parser_card) -> Path:
+    """A folder of shipped nets: partnet in both precisions, headnet in one."""
+    monkeypatch.setattr(weights, "MODELS", tmp_path)
+    for name in ("partnet.onnx", "partnet.int8.onnx", "headnet.onnx"):
+        make_parser(tmp_path / name, replace(parser_card, name=name))
+    lines = [
+        f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n"
+        for p in sorted(tmp_path.glob("*.onnx"))
+    ]
+    (tmp_path / "SHA256SUMS").write_text("".join(lines))
+    return tmp_path
+
+
+def test_shipped_names_are_listed_once(models):
+    assert weights.shipped() == ["headnet", "partnet"]
+
+
+def test_a_name_gives_the_file_of_the_wanted_precision(models, monkeypatch):
+    assert weights.find("partnet") == models / "partnet.int8.onnx"
+    assert weights.find("partnet", precision="int8") == models / "partnet.int8.onnx"
+    assert weights.find("partnet", precision="fp32") == models / "partnet.onnx"
+    assert weights.find("headnet") == models / "headnet.onnx"
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    assert weights.find("partnet", device="cuda") == models / "partnet.onnx"
+    assert weights.find("partnet", device="auto") == models / "partnet.onnx"
+
+
+def test_unknown_names_are_listed(models):
+    with pytest.raises(UnknownName, match=r"no weights named 'nose'.*headnet.onnx, partnet.int8"):
+        weights.find("nose")
+    with pytest.raises(UnknownName, match=r"'headnet' \(precision int8\)"):
+        weights.find("headnet", precision="int8")
+    with pytest.raises(UsageError, match="precision: got 'int4', wanted 'auto', 'int8' or 'fp32'"):
+        weights.find("headnet", precision="int4")
+
+
+def test_paths_are_taken_as_they_are(models, tmp_path):
+    other = tmp_path / "deep" / "mine"
+    other.parent.mkdir()
+    other.write_bytes(b"")
+    assert weights.find(other) == other
+    assert weights.find(str(other)) == other
+    for missing in (tmp_path / "none", str(tmp_path / "none"), "none.onnx"):
+        with pytest.raises(BadWeights, match="none.*: no such weights file"):
+            weights.find(missing)
+
+
+def test_a_shipped_file_must_have_its_checksum(models):
+    with (models / "headnet.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BadWeights, match=r"headnet.onnx: sha256 .* is not the listed .*again"):
+        weights.find("headnet")
+    assert weights.find("partnet")
+    (models / "SHA256SUMS").unlink()
+    with pytest.raises(BadWeights, match=r"partnet.int8.onnx: not listed in SHA256SUMS"):
+        weights.find("partnet")
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path, parser_file, monkeypatch):
+    path = tmp_path / "bad.onnx"
+    whole = parser_file.read_bytes()
+    for content in (b"", b"garbage" * 99, whole[: len(whole) // 2], b"\x00" * 10_000):
+        path.write_bytes(content)
+        for act in (weights.session, weights.read_card):
+            with pytest.raises(BadWeights, match="bad.onnx: not a usable ONNX file") as error:
+                act(path)
+            assert "\n" not in str(error.value)
+    with pytest.raises(BadWeights, match=f"{tmp_path.name}: cannot be read: Is a directory"):
+        weights.session(tmp_path)
+    with pytest.raises(BadWeights, match="none: cannot be read: No such file"):
+        weights.session(tmp_path / "none")
+    monkeypatch.setattr(weights, "MAX_FILE_BYTES", 9)
+    with pytest.raises(BadWeights, match=r"parser.onnx: \d+ bytes, at most 9 are read"):
+        weights.session(parser_file)
+
+
+def test_a_file_without_a_card_is_refused(tmp_path, make_net):
+    node = helper.make_node("Identity", ["x"], ["y"])
+    path = make_net(tmp_path / "a.onnx", None, [node], {}, {"x": [1]}, {"y": [1]})
+    with pytest.raises(BadWeights, match="a.onnx: has no card"):
+        weights.read_card(path)
+
+
+def test_threads_and_devices(parser_file, monkeypatch):
+    assert weights.session(parser_file, threads=1).get_session_options().intra_op_num_threads == 1
+    options = weights.session(parser_file).get_session_options()
+    assert options.intra_op_num_threads == weights.available_cores()
+    with pytest.raises(UsageError, match="threads: got 0, wanted at least 1"):
+        weights.session(parser_file, threads=0)
+    with pytest.raises(UsageError, match="device: got 'tpu', wanted 'cpu', 'cuda' or 'auto'"):
+        weights.session(parser_file, device="tpu")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert weights.pick_device("auto") == "cpu"
+    assert weights.session(parser_file, device="auto").get_providers() == ["CPUExecutionProvider"]
+    with pytest.raises(UsageError, match=r"'cuda': this onnxruntime only has CPU.*onnxruntime-gpu"):
+        weights.session(parser_file, device="cuda")
+
+
+def test_cuda_that_does_not_start_is_an_error_not_a_slow_run(parser_file, monkeypatch):
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    assert weights.pick_device("auto") == "cuda"
+    real = onnxruntime.InferenceSession
+
+    def without_cuda(content, options, providers):
+        assert providers == there
+        return real(content, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", without_cuda)
+    with pytest.raises(UsageError, match="'cuda': onnxruntime could not start CUDA"):
+        weights.session(parser_file, device="cuda")
+
+
+def test_cores_are_counted_where_affinity_is_unknown(monkeypatch):
+    assert weights.available_cores() >= 1
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert weights.available_cores() == 1
+
+
+def test_a_net_knows_its_shapes_and_is_opened_for_its_task_only(parser_file, parser_card):
+    net = weights.open_net(parser_file, "segment", threads=1)
+    assert net.card == parser_card
+    assert net.input_shape == (None, 3, 32, 32)
+    assert net.output_shapes == {"y": (None, 3, 32, 32)}
+    with pytest.raises(BadWeights, match=r"is a net for 'segment', wanted one for 'detect'"):
+        weights.open_net(parser_file, "detect")
+    with pytest.raises(BadWeights, match=r"cannot run on input \(1, 3, 8, 8\)") as error:
+        net.run(np.zeros((1, 3, 8, 8), np.float32))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"x": ["n", 4, 8, 8]}, {"x": ["n", 3]}, {"x": ["n", 3, 8, 8], "z": [1]}]
+)
+def test_other_inputs_are_refused(tmp_path, make_net, parser_card, inputs):
+    path = tmp_path / "a.onnx"
+    nodes = [helper.make_node("Identity", [name], [f"y{name}"]) for name in inputs]
+    make_net(path, parser_card, nodes, {}, inputs, {f"y{k}": v for k, v in inputs.items()})
+    with pytest.raises(BadWeights, match=r"inputs are .*; wanted one float32 \(N, 3, H, W\)"):
+        weights.open_net(path, "segment")
+
+
+def test_weights_stored_in_half_precision_are_taken(tmp_path, parser_file):
+    model = onnx.load(str(parser_file))
+    (old,) = [t for t in model.graph.initializer if t.name == "b"]
+    half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(old).astype(np.float16), "b16")
+    model.graph.initializer.remove(old)
+    model.graph.initializer.append(half)
+    model.graph.node.insert(0, helper.make_node("Cast", ["b16"], ["b"], to=1))
+    onnx.save(model, str(tmp_path / "half.onnx"))
+    assert weights.open_net(tmp_path / "half.onnx", "segment").card.name == "tinyparser"
+
+
+def test_normalise_follows_the_card(parser_card):
+    images = np.array([[[[0, 127, 255], [120, 110, 100]]], [[[255, 0, 9], [1, 2, 3]]]], np.uint8)
+    mean, std = np.array([120.0, 110, 100]), np.array([60.0, 50, 40])
+    expected = ((images - mean) / std).transpose(0, 3, 1, 2)
+    blob = weights.normalise(images, parser_card)
+    assert blob.dtype == np.float32
+    np.testing.assert_allclose(blob, expected, atol=1e-5)
+    assert weights.normalise(images[:0], parser_card).shape == (0, 3, 1, 2)
