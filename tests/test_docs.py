@@ -29,20 +29,25 @@ def blocks(text: str, *languages: str) -> Iterator[str]:
             yield body
 
 
-def commands(text: str) -> Iterator[list[str]]:
-    """Arguments of every ``faceparts`` command line in fenced blocks and in inline code."""
-    lines = [line for body in blocks(text, *_SHELL) for line in _joined(body)]
-    lines += re.findall(r"`([^`\n]+)`", _FENCE.sub("", text))
-    for line in lines:
-        plain = line.strip().removeprefix("$ ")
-        for piece in re.split(r"\s(?:\||&&|;|>>?|<)\s", plain):
-            piece = piece.removeprefix("python -m ")
-            if piece.startswith("faceparts ") and "..." not in piece:
-                yield shlex.split(piece, comments=True)[1:]
+def shown_commands(text: str) -> Iterator[list[str]]:
+    """Arguments of every ``faceparts`` command line in fenced blocks."""
+    for body in blocks(text, *_SHELL):
+        for line in body.replace("\\\n", " ").splitlines():
+            yield from _commands(line)
 
 
-def _joined(body: str) -> list[str]:
-    return body.replace("\\\n", " ").splitlines()
+def named_commands(text: str) -> Iterator[list[str]]:
+    """The same for inline code, which may leave out what goes without saying."""
+    for code in re.findall(r"`([^`\n]+)`", _FENCE.sub("", text)):
+        yield from _commands(code)
+
+
+def _commands(line: str) -> Iterator[list[str]]:
+    plain = line.strip().removeprefix("$ ")
+    for piece in re.split(r"\s(?:\||&&|;|>>?|<)\s", plain):
+        called = piece.removeprefix("python -m ")
+        if called.startswith("faceparts ") and "..." not in called:
+            yield shlex.split(called, comments=True)[1:]
 
 
 def parse(arguments: list[str]) -> None:
@@ -57,12 +62,16 @@ def parse(arguments: list[str]) -> None:
 
 
 def wrong_commands(text: str) -> list[str]:
+    named = [(arguments, False) for arguments in named_commands(text)]
     wrong = []
-    for arguments in commands(text):
+    for arguments, is_whole in [*((a, True) for a in shown_commands(text)), *named]:
         try:
             parse(arguments)
         except click.exceptions.Exit:  # --help, --version
             continue
+        except click.MissingParameter as error:
+            if is_whole:
+                wrong.append(f"faceparts {' '.join(arguments)}: {error.format_message()}")
         except click.ClickException as error:
             wrong.append(f"faceparts {' '.join(arguments)}: {error.format_message()}")
     return wrong
@@ -96,7 +105,7 @@ def test_relative_links_exist(page: Path) -> None:
 
 
 def test_every_verb_and_effect_has_an_example() -> None:
-    shown = list(commands((ROOT / "docs" / "cli.md").read_text("utf-8")))
+    shown = list(shown_commands((ROOT / "docs" / "cli.md").read_text("utf-8")))
     verbs = {arguments[0] for arguments in shown if arguments}
     assert {name for name in folder.names("faceparts.cli") if name != "main"} <= verbs
     effects = {a[1] for a in shown if a[:1] == ["apply"] and len(a) > 1}
@@ -110,7 +119,7 @@ def test_every_verb_and_effect_has_an_example() -> None:
         ("```sh\n$ faceparts hide a.jpg -o out --colour red\n```", "No such option"),
         ("```sh\nfaceparts hide a.jpg \\\n  --effect no -o out\n```", "'no' is not one of"),
         ("```\ncat a.jpg | faceparts hide - > b.jpg\n```", "Missing option '-o'"),
-        ("use `faceparts apply solid`", "Missing option '-o'"),
+        ("use `faceparts hide --colour red`", "No such option"),
     ],
 )
 def test_wrong_commands_are_noticed(text: str, what: str) -> None:
@@ -123,7 +132,7 @@ def test_wrong_commands_are_noticed(text: str, what: str) -> None:
     [
         "```sh\nfaceparts --version\nfaceparts hide --help  # help\n```",
         "```sh\ncat a.jpg | faceparts hide - -o - > b.jpg\n```",
-        "`faceparts hide ... --what eyes` and ```inline```",
+        "`faceparts hide ... --what eyes`, `faceparts segment --overlay` and ```inline```",
         "```python\nfaceparts fly\n```",
     ],
 )
