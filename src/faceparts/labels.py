@@ -114,8 +114,7 @@ HAIR2 = make("hair2", "background", "hair")
 """Hair or not: Figaro-1k."""
 
 _SETS = {
-    s.name: s
-    for s in (CELEBA19, BISENET19, LAPA11, FACESYNTHETICS19, LFW3, FASSEG6, FACE2, HAIR2)
+    s.name: s for s in (CELEBA19, BISENET19, LAPA11, FACESYNTHETICS19, LFW3, FASSEG6, FACE2, HAIR2)
 }
 
 PARENTS: dict[str, dict[str, str]] = {

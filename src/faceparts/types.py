@@ -206,7 +206,7 @@ class Face:
             return self.labels != 0
         table = np.zeros(256, bool)
         table[[self.label_set.id(p) for p in parts]] = True
-        return np.asarray(table[self.labels])
+        return np.asarray(table[self.labels], bool)
 
     def mask(self, *parts: str) -> NDArray[np.bool_]:
         """(H, W) bool over the whole picture; no part = everything but the background."""

@@ -90,7 +90,9 @@ def decode_paint(painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
         >>> decode_paint(np.uint8([[[255, 0, 0], [250, 250, 5], [127, 127, 127]]])).tolist()
         [[0, 2, 255]]
     """
-    colours, where = np.unique(painted.reshape(-1, 3), axis=0, return_inverse=True)
+    codes = painted.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    found, where = np.unique(codes, return_inverse=True)
+    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
     paints = np.array([PAINT[part] for part in FASSEG6.parts], np.float64)
     distance = np.linalg.norm(colours[:, None].astype(np.float64) - paints, axis=2)
     ids = distance.argmin(axis=1).astype(np.uint8)

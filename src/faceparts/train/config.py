@@ -11,6 +11,10 @@ from typing import Any
 from faceparts.errors import BadRecipe
 
 
+RECIPES = Path(__file__).parent.parent / "recipes"
+"""Folder of the shipped recipes."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """A stretch of the training at one picture size.
@@ -116,21 +120,44 @@ def read_recipe(path: Path) -> Recipe:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadRecipe(f"{path}: not a readable recipe ({error})") from error
+    return recipe_from_table(table, str(path))
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """The file of a shipped recipe, or the path as it was given.
+
+    Raises:
+        BadRecipe: neither a shipped name nor a file; the message lists the names.
+    """
+    shipped = {p.stem: p for p in sorted(RECIPES.glob("*.toml"))}
+    path = shipped.get(name_or_path, Path(name_or_path))
+    if not path.is_file():
+        names = ", ".join(shipped)
+        raise BadRecipe(f"{name_or_path}: no such recipe file; shipped recipes: {names}")
+    return path
+
+
+def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
+    """Build and check a recipe from plain values, as TOML or JSON give them.
+
+    Raises:
+        BadRecipe: an unknown key, a missing key, or a value of the wrong type or out of range.
+    """
+    table = dict(table)
     for key, kind in (("phases", Phase), ("data", Source), ("val", Source)):
         rows = table.get(key, [])
         if not isinstance(rows, list):
-            raise BadRecipe(f"{path}: {key} must be a list of tables ([[{key}]])")
-        table[key] = tuple(_build(kind, row, f"{path}: {key}") for row in rows)
+            raise BadRecipe(f"{where}: {key} must be a list of tables ([[{key}]])")
+        table[key] = tuple(_build(kind, row, f"{where}: {key}") for row in rows)
     card = table.get("card", {})
     if not isinstance(card, dict):
-        raise BadRecipe(f"{path}: card must be a table ([card])")
-    if "trained_on" in card:
-        if not isinstance(card["trained_on"], list):
-            raise BadRecipe(f"{path}: card: trained_on must be a list of texts")
-        card["trained_on"] = tuple(map(str, card["trained_on"]))
-    table["card"] = _build(CardText, card, f"{path}: card")
-    recipe: Recipe = _build(Recipe, table, str(path))
-    check(recipe, str(path))
+        raise BadRecipe(f"{where}: card must be a table ([card])")
+    if not isinstance(card.get("trained_on", []), list):
+        raise BadRecipe(f"{where}: card: trained_on must be a list of texts")
+    card = {**card, "trained_on": tuple(map(str, card.get("trained_on", ())))}
+    table["card"] = _build(CardText, card, f"{where}: card")
+    recipe: Recipe = _build(Recipe, table, where)
+    check(recipe, where)
     return recipe
 
 

@@ -6,6 +6,7 @@ that a new training can start from it (`load_initial`). onnxruntime folds and fu
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import os
@@ -25,7 +26,7 @@ from torch import nn
 from faceparts import weights
 from faceparts.errors import BadWeights
 from faceparts.train.config import Recipe
-from faceparts.train.nets.headnet import HeadNetExport
+from faceparts.train.nets.headnet import POINT_CHANNELS, HeadNetExport
 from faceparts.train.parts import LABEL_SET
 from faceparts.types import ModelCard
 
@@ -44,6 +45,11 @@ class PartsExport(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, S, S) -> (N, K, S, S) that sums to 1 over K."""
         return torch.softmax(self.net(x), dim=1)
+
+
+def outputs_of(recipe: Recipe) -> int:
+    """Number of output channels of a recipe's net."""
+    return len(LABEL_SET.parts) if recipe.task == "parts" else 5 + POINT_CHANNELS
 
 
 def make_card(recipe: Recipe, metrics: dict[str, float]) -> ModelCard:
@@ -151,6 +157,19 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     fresh = path.with_suffix(".tmp")
     fresh.write_bytes(model.SerializeToString())
     os.replace(fresh, path)
+
+
+def update_metrics(path: Path, metrics: dict[str, float]) -> ModelCard:
+    """Replace the metrics on the card of an exported file; its weights stay as they are.
+
+    Raises:
+        BadWeights: the file is damaged or has no card.
+    """
+    card = dataclasses.replace(weights.read_card(path), metrics=metrics)
+    model = onnx.load(path)
+    put_card(model, card)
+    save(model, path)
+    return card
 
 
 def quantize(
@@ -268,5 +287,3 @@ def load_initial(net: nn.Module, name_or_path: str) -> list[str]:
     if len(left) > len(own) / 2:
         raise BadWeights(f"{path}: fits {len(own) - len(left)} of {len(own)} values of this net")
     return left
-
-

@@ -113,7 +113,9 @@ def train(recipe: Recipe, root: Path, out: Path, *, quiet: bool = False) -> Stat
     with ThreadPoolExecutor(1) as pool, (out / "log.jsonl").open("a", encoding="utf-8") as log:
         coming: Future[Any] | None = None
         while (progress := progress_of(recipe, state)) < 1.0:
-            batch = coming.result() if coming else task.batch(state.step, phase_at(recipe, progress))
+            batch = (
+                coming.result() if coming else task.batch(state.step, phase_at(recipe, progress))
+            )
             ahead = min(1.0, progress_of(recipe, state, ahead=1))
             coming = pool.submit(task.batch, state.step + 1, phase_at(recipe, ahead))
             rate = set_rate(recipe, state.optimizer, progress)
@@ -192,7 +194,9 @@ def note(log: Any, state: State, task: Task) -> None:
     """Validate the averaged weights and write one line."""
     with torch.autocast("cpu", torch.bfloat16):
         scores = task.validate(state.average)
-    log.write(json.dumps({"step": state.step, "s": round(state.elapsed_s, 1), "val": scores}) + "\n")
+    log.write(
+        json.dumps({"step": state.step, "s": round(state.elapsed_s, 1), "val": scores}) + "\n"
+    )
     log.flush()
 
 

@@ -57,7 +57,9 @@ class Occluders:
             return image.copy(), labels.copy()
         image, labels = image.copy(), labels.copy()
         kinds = [k for k in ("hands", "masks", "sunglasses", "textures") if getattr(self, k)]
-        weights = np.array([{"hands": 5, "masks": 3, "sunglasses": 1, "textures": 3}[k] for k in kinds])
+        weights = np.array(
+            [{"hands": 5, "masks": 3, "sunglasses": 1, "textures": 3}[k] for k in kinds]
+        )
         for _ in range(1 + (rng.random() < 0.35)):
             kind = str(rng.choice(kinds, p=weights / weights.sum()))
             stock = getattr(self, kind)

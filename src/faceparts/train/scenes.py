@@ -170,9 +170,7 @@ def place_head(
     return transform(crop, matrix, size_px)
 
 
-def collage(
-    crops: list[Scene], background: Image, size_px: int, rng: np.random.Generator
-) -> Scene:
+def collage(crops: list[Scene], background: Image, size_px: int, rng: np.random.Generator) -> Scene:
     """A grid of cells with one crop each, over a background; some cells stay empty."""
     cells = int(rng.integers(2, 6))
     cell = size_px / cells
@@ -188,7 +186,11 @@ def collage(
             side = int(np.ceil(cell))
             head_px = cell * rng.uniform(0.3, 0.85)
             placed = place_head(
-                crop, side, head_px, np.array([side / 2, side / 2]) + rng.normal(0, 0.06 * cell, 2), rng
+                crop,
+                side,
+                head_px,
+                np.array([side / 2, side / 2]) + rng.normal(0, 0.06 * cell, 2),
+                rng,
             )
             x, y = int(column * cell), int(row * cell)
             x1, y1 = min(size_px, x + side), min(size_px, y + side)

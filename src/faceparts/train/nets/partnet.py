@@ -63,5 +63,3 @@ def build(parts: int) -> nn.Module:
 def count_parameters(net: nn.Module) -> int:
     """Number of trained values."""
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
-
-

@@ -1,0 +1,89 @@
+"""``faceparts export``: a finished training in, ONNX files with their cards out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from faceparts.errors import BadRecipe, UsageError
+
+
+@click.command("export")
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write NAME.onnx (and NAME.int8.onnx) and SHA256SUMS into.",
+)
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="Write an int8 sibling too; its ranges are measured on training pictures (--data).",
+)
+@click.option(
+    "--data",
+    envvar="FACEPARTS_DATA",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder that the recipe's datasets lie in; only for --int8.",
+)
+@click.option(
+    "--metrics",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON object of measured results for the card.",
+)
+def export(run: Path, out: Path, int8: bool, data: Path | None, metrics: Path | None) -> int:
+    """Write the averaged net of a training (folder RUN) as ONNX with its card.
+
+    \b
+    Example:
+      faceparts export runs/partnet --out models --int8 --data data
+    """
+    try:
+        import torch
+    except ImportError:
+        raise UsageError(
+            "exporting needs PyTorch; install it with: pip install 'faceparts[train]'"
+        ) from None
+    from faceparts.train import config, loop
+    from faceparts.train import export as exporting
+
+    if int8 and data is None:
+        raise UsageError("--int8 needs --data: the folder that the recipe's datasets lie in")
+    try:
+        table = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadRecipe(f"{run}: not the folder of a training (recipe.json: {error})") from error
+    recipe = config.recipe_from_table(table, str(run / "recipe.json"))
+    results = read_metrics(metrics) if metrics else {}
+    outputs = exporting.outputs_of(recipe)
+    state = loop.make_state(recipe, outputs)
+    loop.load_checkpoint(state, run / "checkpoint.pt")
+    net = state.average.to(memory_format=torch.contiguous_format)
+    exporting.export(net, recipe, out / f"{recipe.name}.onnx", results)
+    if int8 and data is not None:
+        batches = exporting.calibration_batches(loop.make_task(recipe, data), recipe, 8)
+        exporting.quantize(net, recipe, out / f"{recipe.name}.int8.onnx", batches, results)
+    exporting.write_checksums(out)
+    for path in sorted(out.glob(f"{recipe.name}*.onnx")):
+        click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """A flat JSON object of numbers.
+
+    Raises:
+        UsageError: the file holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {str(key): float(value) for key, value in values.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: not a JSON object of numbers ({error})") from error
+
+
+COMMAND = export

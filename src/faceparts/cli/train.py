@@ -1,0 +1,81 @@
+"""``faceparts train``: a recipe and data in, a checkpoint out; goes on where it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from faceparts.errors import UsageError
+
+
+@click.command("train")
+@click.argument("recipe", metavar="RECIPE")
+@click.option(
+    "--data",
+    required=True,
+    envvar="FACEPARTS_DATA",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder that the recipe's datasets lie in (or FACEPARTS_DATA).",
+)
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of this training: checkpoint, log and recipe. If it holds a checkpoint, the "
+    "training goes on from there.",
+)
+@click.option("--minutes", type=click.FloatRange(0.05), help="Length by the clock.")
+@click.option("--steps", type=click.IntRange(1), help="Length in steps.")
+@click.option("--init", metavar="NAME|FILE", help="Exported net to start from.")
+@click.option("--seed", type=click.IntRange(0), help="Another seed than the recipe's.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Processor threads; all by default.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def train(
+    recipe: str,
+    data: Path,
+    out: Path,
+    minutes: float | None,
+    steps: int | None,
+    init: str | None,
+    seed: int | None,
+    threads: int | None,
+    quiet: bool,
+) -> int:
+    """Train a net by RECIPE: a TOML file, or the name of a shipped recipe.
+
+    \b
+    Example:
+      faceparts train partnet --data data --out runs/partnet
+      faceparts train headnet --data data --out runs/headnet --minutes 30 --threads 1
+    """
+    try:
+        import torch
+    except ImportError:
+        raise UsageError(
+            "training needs PyTorch; install it with: pip install 'faceparts[train]'"
+        ) from None
+    from dataclasses import replace
+
+    from faceparts.train import config, loop
+
+    chosen = config.read_recipe(config.find_recipe(recipe))
+    if minutes is not None and steps is not None:
+        raise UsageError("--minutes and --steps exclude each other")
+    if minutes is not None:
+        chosen = replace(chosen, minutes=minutes)
+    if steps is not None:
+        chosen = replace(chosen, minutes=0.0, steps=steps)
+    if init is not None:
+        chosen = replace(chosen, init=init)
+    if seed is not None:
+        chosen = replace(chosen, seed=seed)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    state = loop.train(chosen, data, out, quiet=quiet)
+    click.echo(f"{out}: {state.step} steps in {state.elapsed_s / 60:.1f} minutes", err=True)
+    return 0
+
+
+COMMAND = train
