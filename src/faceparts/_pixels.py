@@ -26,6 +26,15 @@ _MODE_NOTES = {
     "PA": "palette expanded to RGB",
     "YCbCr": "YCbCr converted to RGB",
 }
+_TURNS = {
+    2: Pil.Transpose.FLIP_LEFT_RIGHT,
+    3: Pil.Transpose.ROTATE_180,
+    4: Pil.Transpose.FLIP_TOP_BOTTOM,
+    5: Pil.Transpose.TRANSPOSE,
+    6: Pil.Transpose.ROTATE_270,
+    7: Pil.Transpose.TRANSVERSE,
+    8: Pil.Transpose.ROTATE_90,
+}
 _SPACES = {"L": "GRAY", "LA": "GRAY", "1": "GRAY", "CMYK": "CMYK"}
 
 
@@ -104,15 +113,18 @@ def copy_pixels(
     hw = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
     rgb = np.empty((*hw, 3), np.uint8)
     alpha = np.empty(hw, np.uint8) if steps.alpha else None
-    stored_rgb = _as_stored(rgb, orientation)
-    stored_alpha = None if alpha is None else _as_stored(alpha, orientation)
+    turn = _TURNS.get(orientation)
     rows = max(1, _BAND_PX // max(1, width))
     for y in range(0, height, rows):
         end = min(y + rows, height)
-        band = np.asarray(steps.convert(source.crop((0, y, width, end))))
-        stored_rgb[y:end] = band[..., :3]
-        if stored_alpha is not None:
-            stored_alpha[y:end] = band[..., 3]
+        band = steps.convert(source.crop((0, y, width, end)))
+        pixels = np.asarray(band if turn is None else band.transpose(turn))
+        # stored rows become rows or columns, counted from either end
+        place = slice(height - end, height - y) if orientation in (3, 4, 6, 7) else slice(y, end)
+        where = (slice(None), place) if orientation in (5, 6, 7, 8) else (place, slice(None))
+        rgb[where] = pixels[..., :3]
+        if alpha is not None:
+            alpha[where] = pixels[..., 3]
     return rgb, alpha
 
 
@@ -176,14 +188,3 @@ def _to_srgb(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsT
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
         ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
-
-
-def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """View an upright array the way the file stores it: row by row of the sensor."""
-    if orientation >= 5:
-        upright = upright.swapaxes(0, 1)
-    if orientation in (3, 4, 6, 7):
-        upright = upright[::-1]
-    if orientation in (2, 3, 7, 8):
-        upright = upright[:, ::-1]
-    return upright

@@ -181,7 +181,8 @@ def encode_picture(
         like: the picture that ``image`` was made from. Its colour profile goes along (BMP has no
             room for one); its alpha too, if ``image`` has none and the format can hold it.
         quality: 1..100 for JPEG and WebP.
-        keep_exif: attach ``like.exif``, the cleaned tags; BMP has no room for them.
+        keep_exif: attach ``like.exif``, the cleaned tags (BMP has no room for them; TIFF is then
+            written without compression).
 
     Raises:
         ValueError: ``image`` is not such an array, or differs in size from the alpha of ``like``.
@@ -208,15 +209,15 @@ def encode_picture(
         if kind in _ALPHA_FORMATS:
             image = np.concatenate([image, like.alpha[..., None]], axis=2)
     options: dict[str, Any] = {}
-    if kind == "JPEG":
-        options = {"quality": quality, "subsampling": 0}
-    elif kind == "WEBP":
-        options = {"quality": quality, "lossless": quality == 100}
-    elif kind == "TIFF":
-        options = {"compression": "tiff_adobe_deflate"}
     if like is not None and kind != "BMP":
         options |= {"icc_profile": like.icc} if like.icc else {}
         options |= {"exif": like.exif} if keep_exif and like.exif else {}
+    if kind == "JPEG":
+        options |= {"quality": quality, "subsampling": 0}
+    elif kind == "WEBP":
+        options |= {"quality": quality, "lossless": quality == 100}
+    elif kind == "TIFF" and "exif" not in options:  # libtiff cannot write the EXIF folder
+        options["compression"] = "tiff_adobe_deflate"
     buffer = io.BytesIO()
     Pil.fromarray(np.ascontiguousarray(image)).save(buffer, kind, **options)
     return buffer.getvalue()
@@ -249,6 +250,8 @@ def _decoder_errors(name: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise UnreadableImage(f"{name}: decoding it needs more memory than there is") from error
+    except Pil.DecompressionBombError as error:
+        raise UnreadableImage(f"{name}: too many pixels to be decoded ({error})") from error
     except Exception as error:  # decoders raise nearly every builtin, also AssertionError
         detail = one_line(str(error)) or type(error).__name__
         word = "truncated" if "truncated" in detail.lower() else "damaged or unsupported"
