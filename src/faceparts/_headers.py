@@ -52,7 +52,7 @@ def open_source(source: object, name: str, max_pixels: int) -> Iterator[BinaryIO
                 yield file
             else:
                 yield _slurp(file, name, limit)
-    elif isinstance(source, bytes | bytearray | memoryview):
+    elif isinstance(source, bytes):
         yield io.BytesIO(source)
     elif hasattr(source, "read"):
         yield _slurp(source, name, limit)

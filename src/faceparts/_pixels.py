@@ -95,9 +95,7 @@ def plan(source: Pil.Image, name: str, *, bits: int = 8, inverted: bool = False)
         if transform is None:
             return band.convert(target)
         opaque = band.convert("L") if mode in ("1", "LA") else band
-        colours = ImageCms.applyTransform(opaque, transform)
-        if colours is None:
-            raise UnreadableImage(f"{name}: its colour profile cannot be applied")
+        colours = transform.apply(opaque)
         if alpha:
             colours.putalpha(band.convert("RGBA").getchannel("A"))
         return colours

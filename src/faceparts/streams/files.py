@@ -7,6 +7,7 @@ or left half written (`write_atomic`).
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -205,7 +206,7 @@ def _match(pattern: str) -> list[Path]:
         return []
     base = _fixed_part(pattern)
     rest = Path(pattern).parts[len(base.parts) :]
-    rest = tuple("*" if "**" in part and part != "**" else part for part in rest)
+    rest = tuple(part if part == "**" else re.sub(r"\*+", "*", part) for part in rest)
     return sorted(
         path
         for path in base.glob("/".join(rest))

@@ -1,0 +1,420 @@
+"""Inputs are found once and never among results; results are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faceparts.errors import UnwritableOutput, UsageError
+from faceparts.streams.files import (
+    PICTURE_SUFFIXES,
+    REPORT_NAME,
+    InputFile,
+    find_inputs,
+    open_atomic,
+    output_path,
+    write_atomic,
+)
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make files from a list of names; the working folder is a fresh one."""
+    monkeypatch.chdir(tmp_path)
+
+    def make_files(names: str) -> None:
+        for name in names.split():
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(name)
+
+    return make_files
+
+
+Make = Callable[[str], None]
+
+
+def found(*arguments: str, out_dir: str | None = None, recursive: bool = True) -> dict[str, str]:
+    """Key -> path of what is found."""
+    inputs = find_inputs(
+        arguments, out_dir=None if out_dir is None else Path(out_dir), recursive=recursive
+    )
+    keys = {item.key: "-" if item.path is None else item.path.as_posix() for item in inputs}
+    assert len(keys) == len(inputs)
+    return keys
+
+
+# ---- find_inputs --------------------------------------------------------------------------------
+
+
+def test_folder_is_mirrored_sorted_and_filtered(make: Make) -> None:
+    make("p/b.PNG p/a.jpg p/notes.txt p/.hidden.jpg p/.cache/x.jpg p/sub/deep/c.tiff p/z.heic")
+    assert list(found("p").items()) == [
+        ("a.jpg", "p/a.jpg"),
+        ("b.PNG", "p/b.PNG"),
+        ("sub/deep/c.tiff", "p/sub/deep/c.tiff"),
+        ("z.heic", "p/z.heic"),
+    ]
+    assert list(found("p", recursive=False)) == ["a.jpg", "b.PNG", "z.heic"]
+    assert list(found(".")) == ["p/a.jpg", "p/b.PNG", "p/sub/deep/c.tiff", "p/z.heic"]
+    assert list(found(os.path.abspath("p"), recursive=False)) == ["a.jpg", "b.PNG", "z.heic"]
+
+
+def test_explicit_files_are_always_taken(make: Make) -> None:
+    make("p/notes.txt p/.hidden.jpg p/a[1].jpg")
+    assert list(found("p/notes.txt", "p/.hidden.jpg", "p/a[1].jpg")) == [
+        *("notes.txt", ".hidden.jpg", "a[1].jpg"),
+    ]
+
+
+def test_standard_input_comes_once(make: Make) -> None:
+    make("a.jpg")
+    assert find_inputs(["-", "a.jpg", "-"], out_dir=None) == [
+        InputFile(None, "-"),
+        InputFile(Path("a.jpg"), "a.jpg"),
+    ]
+
+
+def test_patterns(make: Make) -> None:
+    make("p/a.jpg p/b.png p/n.txt p/.h.jpg p/s/c.jpg p/s/t/d.jpg q/a.jpg")
+    assert found("p/*.jpg") == {"a.jpg": "p/a.jpg"}
+    assert list(found("p/**/*.jpg")) == ["a.jpg", "s/c.jpg", "s/t/d.jpg"]
+    assert list(found("p/**.jpg")) == ["a.jpg"]
+    assert list(found("*/a.jpg")) == ["p/a.jpg", "q/a.jpg"]
+    assert list(found("p/*")) == ["a.jpg", "b.png", "s/c.jpg", "s/t/d.jpg"]
+    assert list(found("p/**")) == ["a.jpg", "b.png", "s/c.jpg", "s/t/d.jpg"]
+    assert list(found("p/[ab].???")) == ["a.jpg", "b.png"]
+    assert list(found(os.path.abspath("p") + "/*.png")) == ["b.png"]
+
+
+def test_every_file_comes_once(make: Make) -> None:
+    make("p/a.jpg p/s/b.jpg")
+    os.symlink("a.jpg", "p/same.jpg")
+    assert list(found("p/a.jpg", "p", "p/*.jpg", "./p/../p/a.jpg")) == ["a.jpg", "s/b.jpg"]
+
+
+def test_links_are_followed_but_not_in_circles(make: Make) -> None:
+    make("p/a.jpg other/b.jpg")
+    os.symlink("..", "p/up")
+    os.symlink("../p", "p/self")
+    os.symlink("../../other", "p/gone")
+    assert list(found("p")) == ["a.jpg", "up/other/b.jpg"]
+    assert list(found("p/**/*.jpg")) == ["a.jpg"]
+
+
+def test_dead_links_are_errors_for_later_and_pipes_nothing(make: Make) -> None:
+    make("p/a.jpg")
+    os.symlink("nowhere", "p/dead.jpg")
+    assert list(found("p")) == ["a.jpg", "dead.jpg"]
+    assert list(found("p/dead.jpg")) == ["dead.jpg"]
+    os.mkfifo("p/pipe.jpg")
+    assert list(found("p")) == ["a.jpg", "dead.jpg"]
+    assert list(found("p/pipe.jpg")) == ["pipe.jpg"]
+
+
+def test_names_from_different_folders_never_clash(make: Make) -> None:
+    make("x/a.jpg y/a.jpg x/b.jpg z/c.jpg u/x/a.jpg v/A.jpg")
+    assert found("x/a.jpg", "y/a.jpg", "z/c.jpg") == {
+        "x/a.jpg": "x/a.jpg",
+        "y/a.jpg": "y/a.jpg",
+        "c.jpg": "z/c.jpg",
+    }
+    whole = found("x", "y")  # a folder moves as a whole, so that its pictures stay together
+    assert list(whole) == ["x/a.jpg", "x/b.jpg", "y/a.jpg"]
+    deeper = found("x", "u/x")
+    top = Path.cwd().name
+    assert list(deeper) == [f"{top}/x/a.jpg", f"{top}/x/b.jpg", "u/x/a.jpg"]
+    assert list(found("y/a.jpg", "v/A.jpg")) == ["y/a.jpg", "v/A.jpg"]
+    assert list(found("y/../y", "x/")) == ["y/a.jpg", "x/a.jpg", "x/b.jpg"]
+
+
+def test_clash_that_no_folder_in_front_resolves(make: Make) -> None:
+    make("x/a.jpg X/a.jpg")
+    if len(os.listdir()) == 1:  # a file system that takes both for one
+        assert len(found("x", "X")) == 1
+    else:
+        assert len(found("x", "X")) == 2
+
+
+def test_results_are_no_inputs(make: Make) -> None:
+    make(f"p/a.jpg p/out/a.jpg old/{REPORT_NAME} old/r.jpg old/deep/r.jpg")
+    assert list(found("p", out_dir="p/out")) == ["a.jpg"]
+    assert list(found("p/a.jpg", "p/out/a.jpg", out_dir="p/out")) == ["a.jpg"]
+    assert list(found("p", "old", "old/deep/r.jpg", "old/deep", "old/*.jpg")) == [
+        *("a.jpg", "out/a.jpg"),
+    ]
+    os.symlink("../old/r.jpg", "p/link.jpg")
+    os.symlink("../old", "p/linked")
+    assert list(found("p", out_dir="p/out")) == ["a.jpg"]
+    os.symlink("p/out", "elsewhere")
+    assert list(found("p", out_dir="elsewhere")) == ["a.jpg"]
+
+
+def test_what_was_left_out_is_said_when_nothing_is_left(make: Make) -> None:
+    make(f"p/a.jpg p/b.jpg old/{REPORT_NAME} old/r.jpg e/n.txt")
+    with pytest.raises(
+        UsageError, match=r"no pictures in: p; left out 2 inside the output folder "
+    ):
+        found("p", out_dir=".")
+    with pytest.raises(
+        UsageError, match=rf"left out 1 beside or below .*{REPORT_NAME}, which marks"
+    ):
+        found("old")
+    with pytest.raises(UsageError, match=r"no pictures in: e; looked for \.avif \.bmp .*\.webp$"):
+        found("e")
+    with pytest.raises(UsageError, match="no pictures in: no arguments; looked for"):
+        found()
+
+
+def test_a_report_that_appears_counts_at_once(make: Make) -> None:
+    make("p/a.jpg")
+    assert list(found("p")) == ["a.jpg"]
+    make(f"p/{REPORT_NAME}")
+    with pytest.raises(UsageError, match="left out 1"):
+        found("p")
+
+
+def test_missing_arguments_are_all_listed(make: Make) -> None:
+    make("a.jpg")
+    with pytest.raises(UsageError, match=r"not found: b\.jpg, q/\*\.png, '', x\[\0; check the"):
+        found("a.jpg", "b.jpg", "q/*.png", "", "x[\0")
+
+
+def test_folder_that_cannot_be_listed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("p/a.jpg")
+
+    def refuse(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UsageError, match=r"p: cannot be listed \(Permission denied\)"):
+        found("p")
+
+
+# ---- output_path --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "suffix", "wanted"),
+    [
+        ("a.png", ".png", "a.png"),
+        ("s/a.jpg", ".png", "s/a.jpg.png"),
+        ("a.JPEG", ".jpg", "a.JPEG"),
+        ("a.tif", ".tiff", "a.tif"),
+        ("a.jpg.png", ".png", "a.jpg.png.png"),
+        ("a.b.png", ".png", "a.b.png"),
+        ("a.png", ".labels.png", "a.png.labels.png"),
+        ("a", ".png", "a.png"),
+        (".png", ".png", ".png.png"),
+        ("a.jpg", ".npz", "a.jpg.npz"),
+    ],
+)
+def test_output_names(key: str, suffix: str, wanted: str) -> None:
+    assert output_path(InputFile(Path("p") / key, key), Path("out"), suffix=suffix) == Path(
+        "out", *wanted.split("/")
+    )
+
+
+def test_output_of_standard_input() -> None:
+    assert output_path(InputFile(None, "-"), Path("out"), suffix=".png") == Path("out/stdin.png")
+
+
+NAMES = st.text("ab", min_size=1, max_size=2)
+ENDINGS = st.lists(st.sampled_from(sorted(PICTURE_SUFFIXES)), min_size=1, max_size=3)
+
+
+@given(NAMES, ENDINGS, NAMES, ENDINGS, st.sampled_from([".png", ".jpg", ".tif", ".labels.png"]))
+def test_different_pictures_have_different_outputs(
+    one: str, ending: list[str], other: str, other_ending: list[str], suffix: str
+) -> None:
+    keys = one + "".join(ending), other + "".join(other_ending)
+    paths = [output_path(InputFile(Path(key), key), Path(), suffix=suffix) for key in keys]
+    assert (paths[0] == paths[1]) == (keys[0] == keys[1])
+
+
+@pytest.mark.parametrize("suffix", ["png", "", "./png"])
+def test_suffix_needs_its_dot(suffix: str) -> None:
+    with pytest.raises(ValueError, match=r"suffix: got .*, wanted one such as '\.png'"):
+        output_path(InputFile(Path("a"), "a"), Path("out"), suffix=suffix)
+
+
+@pytest.mark.parametrize("key", ["../a.png", "/etc/a.png", "s/../../a.png", ""])
+def test_key_never_leads_out(key: str) -> None:
+    with pytest.raises(ValueError, match=r"key: got .*, wanted a relative path without '\.\.'"):
+        output_path(InputFile(Path("a"), key), Path("out"), suffix=".png")
+
+
+# ---- write_atomic -------------------------------------------------------------------------------
+
+
+def test_writes_and_makes_folders(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deep" / "a.bin"
+    write_atomic(path, b"data", force=False)
+    assert path.read_bytes() == b"data"
+    assert os.listdir(path.parent) == ["a.bin"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_file_mode_follows_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomic(tmp_path / "a", b"", force=False)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+
+
+def test_never_over_a_file_without_force(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with pytest.raises(
+        UnwritableOutput, match="a: exists already; choose another folder or give --f"
+    ):
+        write_atomic(path, b"new", force=False)
+    assert path.read_bytes() == b"old"
+    write_atomic(path, b"new", force=True)
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_dead_link_in_the_way_counts_as_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.symlink_to("nowhere")
+    with pytest.raises(UnwritableOutput, match="exists already"):
+        write_atomic(path, b"new", force=False)
+    write_atomic(path, b"new", force=True)
+    assert path.read_bytes() == b"new"
+    assert not path.is_symlink()
+
+
+@pytest.mark.parametrize("how", ["same", "symlink", "hardlink", "roundabout"])
+def test_never_over_an_input_even_with_force(tmp_path: Path, how: str) -> None:
+    source = tmp_path / "in.jpg"
+    source.write_bytes(b"precious")
+    path = tmp_path / "out.jpg"
+    if how == "same":
+        path = source
+    elif how == "symlink":
+        path.symlink_to(source)
+    elif how == "hardlink":
+        os.link(source, path)
+    else:
+        (tmp_path / "x").mkdir()
+        path = tmp_path / "x" / ".." / "in.jpg"
+    with pytest.raises(
+        UnwritableOutput, match=r"would overwrite the input .*in\.jpg; choose another"
+    ):
+        write_atomic(path, b"new", force=True, forbidden=[tmp_path / "gone.jpg", source])
+    assert source.read_bytes() == b"precious"
+
+
+def test_folder_in_the_way(tmp_path: Path) -> None:
+    with pytest.raises(UnwritableOutput, match="a folder; choose another name"):
+        write_atomic(tmp_path, b"", force=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(UnwritableOutput, match="a file stands where a folder is needed; choose"):
+        write_atomic(tmp_path / "file" / "a", b"", force=True)
+
+
+@pytest.mark.parametrize("step", ["write", "fsync", "close", "link"])
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, r"\(No space left on device\); free some space or choose another folder"),
+        (errno.EACCES, r"\(Permission denied\); choose a folder that you may write to"),
+    ],
+)
+def test_nothing_stays_when_the_system_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int, remedy: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    if step == "link":
+        monkeypatch.setattr(os, "link", refuse)
+        monkeypatch.setattr(os, "replace", refuse)
+    elif step == "fsync":
+        monkeypatch.setattr(os, "fsync", refuse)
+    else:
+        real = os.fdopen
+
+        def broken(*args: object) -> object:
+            file = real(*args)  # type: ignore[call-overload]  # handed through
+
+            class Full:
+                fileno = file.fileno
+                flush = refuse if step == "close" else file.flush
+                close = file.close
+                write = refuse if step == "write" else file.write
+
+            Full.write = staticmethod(Full.write)
+            Full.flush = staticmethod(Full.flush)
+            return Full()
+
+        monkeypatch.setattr(os, "fdopen", broken)
+    with pytest.raises(UnwritableOutput, match=f"out: cannot be written {remedy}"):
+        write_atomic(tmp_path / "out", b"data", force=False)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt("mine"), ValueError("mine"), OSError(5, "mine")]
+)
+def test_nothing_stays_when_the_block_ends_early(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error), match="mine"), open_atomic(path, force=True) as file:
+        file.write(b"half")
+        raise error
+    assert os.listdir(tmp_path) == ["out"]
+    assert path.read_bytes() == b"old"
+
+
+def test_file_that_appears_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    exists = pytest.raises(UnwritableOutput, match="exists already")
+    with exists, open_atomic(path, force=False) as file:
+        file.write(b"mine")
+        path.write_bytes(b"theirs")
+    assert path.read_bytes() == b"theirs"
+    path.unlink()
+    real = os.link
+
+    def late(source: Path, target: Path) -> None:
+        path.write_bytes(b"theirs")
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(UnwritableOutput, match="exists already"):
+        write_atomic(path, b"mine", force=False)
+    assert path.read_bytes() == b"theirs"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_atomic(tmp_path / "a", b"data", force=False)
+    assert (tmp_path / "a").read_bytes() == b"data"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_open_file_can_be_read_and_is_hidden(tmp_path: Path) -> None:
+    with open_atomic(tmp_path / "a", force=False) as file:
+        file.write(b"12345")
+        file.seek(1)
+        assert file.read(2) == b"23"
+        (temporary,) = os.listdir(tmp_path)
+        assert temporary.startswith(".")
+        assert temporary.endswith(".part")
+    assert (tmp_path / "a").read_bytes() == b"12345"
