@@ -175,7 +175,7 @@ def test_paths_are_taken_as_they_are(models, tmp_path):
     assert weights.find(other) == other
     assert weights.find(str(other)) == other
     for missing in (tmp_path / "none", str(tmp_path / "none"), "none.onnx"):
-        with pytest.raises(BadWeights, match="none.*: no such weights file"):
+        with pytest.raises(BadWeights, match=r"none.*: no such weights file"):
             weights.find(missing)
 
 
@@ -196,7 +196,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, parser_file, monkeypatc
     for content in (b"", b"garbage" * 99, whole[: len(whole) // 2], b"\x00" * 10_000):
         path.write_bytes(content)
         for act in (weights.session, weights.read_card):
-            with pytest.raises(BadWeights, match="bad.onnx: not a usable ONNX file") as error:
+            with pytest.raises(BadWeights, match=r"bad.onnx: not a usable ONNX file") as error:
                 act(path)
             assert "\n" not in str(error.value)
     with pytest.raises(BadWeights, match=f"{tmp_path.name}: cannot be read: Is a directory"):
@@ -211,7 +211,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, parser_file, monkeypatc
 def test_a_file_without_a_card_is_refused(tmp_path, make_net):
     node = helper.make_node("Identity", ["x"], ["y"])
     path = make_net(tmp_path / "a.onnx", None, [node], {}, {"x": [1]}, {"y": [1]})
-    with pytest.raises(BadWeights, match="a.onnx: has no card"):
+    with pytest.raises(BadWeights, match=r"a.onnx: has no card"):
         weights.read_card(path)
 
 

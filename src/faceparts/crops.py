@@ -90,13 +90,13 @@ def _sample(
     halvings = max(0, math.floor(math.log2(scale) + 1e-9))
     x0, x1 = _region(to_source[0, 2], scale, columns, 2**halvings, width)
     y0, y1 = _region(to_source[1, 2], scale, rows, 2**halvings, height)
-    region, ratio_xy = halve(image[y0:y1, x0:x1], halvings)
+    region, ratio = halve(image[y0:y1, x0:x1], halvings), 2**halvings
     # crop index -> picture centre -> picture edge -> region edge -> region centre
     matrix = np.zeros((2, 3))
     for axis, (run, start) in enumerate(((columns, x0), (rows, y0))):
         first = to_source[axis, 2] + run.start * scale
-        matrix[axis, axis] = scale / ratio_xy[axis]
-        matrix[axis, 2] = (first + 0.5 - start) / ratio_xy[axis] - 0.5
+        matrix[axis, axis] = scale / ratio
+        matrix[axis, 2] = (first + 0.5 - start) / ratio - 0.5
     return np.asarray(
         cv2.warpAffine(
             region,
@@ -109,45 +109,45 @@ def _sample(
     )
 
 
-def halve(image: Image, times: int) -> tuple[Image, tuple[int, int]]:
-    """Average 2 x 2 pixels into one, several times over.
-
-    An odd last row or column is left out; a side of one pixel stays one.
-
-    Returns:
-        The small picture, and how many pixels of the given one a pixel spans in x and in y.
+def halve(image: Image, times: int) -> Image:
+    """Average 2 x 2 pixels into one, several times over; an odd last row or column counts twice.
 
     Example:
-        >>> small, ratio_xy = halve(np.full((5, 1, 3), 9, np.uint8), 2)
-        >>> small.shape, ratio_xy
-        ((1, 1, 3), (1, 4))
+        >>> halve(np.array([[[2] * 3, [4] * 3, [9] * 3]], np.uint8), 1)[0, :, 0]
+        array([3, 9], dtype=uint8)
     """
-    ratio_x = ratio_y = 1
     for _ in range(times):
         height, width = image.shape[:2]
-        step_x, step_y = min(2, width), min(2, height)
-        width, height = width // step_x, height // step_y
-        image = np.asarray(
-            cv2.resize(
-                image[: height * step_y, : width * step_x],
-                (width, height),
-                interpolation=cv2.INTER_AREA,
-            ),
-            np.uint8,
-        )
-        ratio_x, ratio_y = ratio_x * step_x, ratio_y * step_y
-    return image, (ratio_x, ratio_y)
+        half = np.empty((-(-height // 2), -(-width // 2), 3), np.uint8)
+        for rows, half_rows in _even_and_odd(height):
+            for columns, half_columns in _even_and_odd(width):
+                size_wh = (half_columns.stop - half_columns.start, half_rows.stop - half_rows.start)
+                half[half_rows, half_columns] = cv2.resize(
+                    image[rows, columns], size_wh, interpolation=cv2.INTER_AREA
+                )
+        image = half
+    return image
+
+
+def _even_and_odd(length: int) -> list[tuple[slice, slice]]:
+    """The even part of an axis and its half, then a left over pixel and where it goes."""
+    half = length // 2
+    parts = [(slice(0, 2 * half), slice(0, half)), (slice(2 * half, length), slice(half, half + 1))]
+    return parts[0 if half else 1 : 2 if length % 2 else 1]
 
 
 def _region(offset: float, scale: float, run: slice, multiple: int, length: int) -> tuple[int, int]:
-    """Picture pixels needed for a run of crop pixels, grown to whole multiples where possible."""
-    first = offset + run.start * scale
-    last = offset + (run.stop - 1) * scale
-    x0 = max(0, math.floor(first) - multiple)
-    x1 = min(length, math.ceil(last) + 1 + multiple)
-    x1 = min(length, x1 + (x0 - x1) % multiple)
-    x0 = max(0, x0 - (x0 - x1) % multiple)
-    return x0, x1
+    """Picture pixels that a run of crop pixels needs: one crop pixel more on every side.
+
+    Where there is room the region begins on the grid of the crop's pixels, so that the halved
+    pixels are not mixed once more.
+    """
+    first = offset + (run.start - 0.5) * scale + 0.5
+    last = offset + (run.stop - 0.5) * scale + 0.5
+    x0 = round(first) - multiple
+    if x0 < 0:
+        x0 = max(0, round(first))
+    return x0, max(x0 + 1, min(length, math.ceil(last) + 2 * multiple))
 
 
 def crop_to_window(crop: Crop) -> tuple[int, int, int, int]:

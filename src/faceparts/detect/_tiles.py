@@ -53,7 +53,7 @@ def scale_image(image: Image, size_wh: tuple[int, int]) -> Image:
     """Scale a picture: averaged when it shrinks, bilinear when it grows."""
     height, width = image.shape[:2]
     halvings = max(0, int(np.log2(max(1, min(width / size_wh[0], height / size_wh[1])))))
-    image, _ = halve(image, halvings)
+    image = halve(image, halvings)
     if image.shape[1::-1] == size_wh:
         return image
     grows = size_wh[0] > image.shape[1]
