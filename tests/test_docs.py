@@ -53,12 +53,15 @@ def _commands(line: str) -> Iterator[list[str]]:
 def parse(arguments: list[str]) -> None:
     """Parse a command line as ``faceparts`` does, without doing anything."""
     command: click.Command = faceparts
-    context = command.make_context("faceparts", list(arguments), resilient_parsing=False)
+    context = command.make_context("faceparts", list(arguments))
     while isinstance(command, click.Group):
-        rest = [*context._protected_args, *context.args]
-        name, found, rest = command.resolve_command(context, rest)
+        name, found, arguments = command.resolve_command(context, list(arguments))
         assert found is not None
-        command, context = found, found.make_context(name, rest, parent=context)
+        command, context = found, found.make_context(name, list(arguments), parent=context)
+
+
+def _is_path(param: click.Parameter | None) -> bool:
+    return param is not None and isinstance(param.type, click.Path)
 
 
 def wrong_commands(text: str) -> list[str]:
@@ -73,6 +76,8 @@ def wrong_commands(text: str) -> list[str]:
             if is_whole:
                 wrong.append(f"faceparts {' '.join(arguments)}: {error.format_message()}")
         except click.ClickException as error:
+            if isinstance(error, click.BadParameter) and _is_path(error.param):
+                continue  # the reader's file need not be here
             wrong.append(f"faceparts {' '.join(arguments)}: {error.format_message()}")
     return wrong
 
