@@ -43,14 +43,12 @@ def export(run: Path, out: Path, int8: bool, data: Path | None, metrics: Path | 
       faceparts export runs/partnet --out models --int8 --data data
     """
     try:
-        import torch
-    except ImportError:
+        from faceparts.train import config, loop
+        from faceparts.train import export as exporting
+    except ImportError as error:
         raise UsageError(
-            "exporting needs PyTorch; install it with: pip install 'faceparts[train]'"
-        ) from None
-    from faceparts.train import config, loop
-    from faceparts.train import export as exporting
-
+            f"exporting needs more packages ({error}); pip install 'faceparts[train]'"
+        ) from error
     if int8 and data is None:
         raise UsageError("--int8 needs --data: the folder that the recipe's datasets lie in")
     try:
@@ -62,7 +60,7 @@ def export(run: Path, out: Path, int8: bool, data: Path | None, metrics: Path | 
     outputs = exporting.outputs_of(recipe)
     state = loop.make_state(recipe, outputs)
     loop.load_checkpoint(state, run / "checkpoint.pt")
-    net = state.average.to(memory_format=torch.contiguous_format)
+    net = state.average
     exporting.export(net, recipe, out / f"{recipe.name}.onnx", results)
     if int8 and data is not None:
         batches = exporting.calibration_batches(loop.make_task(recipe, data), recipe, 8)

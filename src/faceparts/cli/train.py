@@ -50,16 +50,14 @@ def train(
       faceparts train partnet --data data --out runs/partnet
       faceparts train headnet --data data --out runs/headnet --minutes 30 --threads 1
     """
-    try:
-        import torch
-    except ImportError:
-        raise UsageError(
-            "training needs PyTorch; install it with: pip install 'faceparts[train]'"
-        ) from None
     from dataclasses import replace
 
-    from faceparts.train import config, loop
-
+    try:
+        from faceparts.train import config, loop
+    except ImportError as error:
+        raise UsageError(
+            f"training needs more packages ({error}); pip install 'faceparts[train]'"
+        ) from error
     chosen = config.read_recipe(config.find_recipe(recipe))
     if minutes is not None and steps is not None:
         raise UsageError("--minutes and --steps exclude each other")
@@ -71,9 +69,7 @@ def train(
         chosen = replace(chosen, init=init)
     if seed is not None:
         chosen = replace(chosen, seed=seed)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    state = loop.train(chosen, data, out, quiet=quiet)
+    state = loop.train(chosen, data, out, threads=threads, quiet=quiet)
     click.echo(f"{out}: {state.step} steps in {state.elapsed_s / 60:.1f} minutes", err=True)
     return 0
 

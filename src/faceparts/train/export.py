@@ -99,6 +99,7 @@ def trace(net: nn.Module, recipe: Recipe, path: Path, *, keep_names: bool) -> No
     """PyTorch -> ONNX; with ``keep_names`` batch norm stays apart and weights keep their names."""
     parts = recipe.task == "parts"
     wrapped = (PartsExport(net) if parts else HeadNetExport(net)).eval()
+    wrapped = wrapped.to(memory_format=torch.contiguous_format)
     size = recipe.phases[-1].size_px if parts else 256
     axes: dict[str, dict[int, str]] = {"image": {0: "n"}}
     names = ["probs"] if parts else ["heat", "box", "points"]

@@ -84,7 +84,9 @@ def make_state(recipe: Recipe, outputs: int) -> State:
     return State(net, copy.deepcopy(net).eval(), optimizer)
 
 
-def train(recipe: Recipe, root: Path, out: Path, *, quiet: bool = False) -> State:
+def train(
+    recipe: Recipe, root: Path, out: Path, *, threads: int | None = None, quiet: bool = False
+) -> State:
     """Train to the end, or go on from the checkpoint in ``out``.
 
     Writes ``out/{recipe.json,log.jsonl,checkpoint.pt}``; the checkpoint is replaced atomically.
@@ -93,6 +95,7 @@ def train(recipe: Recipe, root: Path, out: Path, *, quiet: bool = False) -> Stat
         recipe: what to train.
         root: folder that the recipe's data lies in.
         out: folder of this training.
+        threads: processor threads; ``None`` = PyTorch's own choice.
         quiet: no progress bar.
 
     Raises:
@@ -101,6 +104,8 @@ def train(recipe: Recipe, root: Path, out: Path, *, quiet: bool = False) -> Stat
     """
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
+    if threads is not None:
+        torch.set_num_threads(threads)
     task = make_task(recipe, root)
     state = make_state(recipe, task.outputs)
     checkpoint = out / "checkpoint.pt"
