@@ -223,14 +223,14 @@ class Session:
         return sys.stderr.isatty() and not self.common.quiet
 
     def _reports(self) -> list[Path]:
-        """Files for the report; an earlier one in the output folder is kept under a number."""
+        """Files for the report; without ``--force`` an earlier one is kept under a number."""
         asked, out_dir = self.common.report, self.common.out_dir
         if asked is not None:
             self.require_free([asked])
         if out_dir is None:
             return [asked] if asked is not None else []
         path = out_dir / REPORT_NAME
-        if path.exists():
+        if path.exists() and not self.common.force:
             path.rename(_free_name(path))
         return [path] if asked is None else [path, asked]
 
