@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
@@ -64,7 +64,7 @@ def run(
     parse: Callable[[Image], Sequence[FoundT]],
     effect: Callable[[Image, Sequence[FoundT]], Image] | None,
     write: Callable[[FrameT, Image, Sequence[FoundT]], Sequence[str] | None],
-) -> Iterator[Result[FoundT]]:
+) -> Generator[Result[FoundT], None, None]:
     """Take every item through the same four steps and tell what became of it, in order.
 
     An exception in a step makes that item's result ``"failed"``; only ``KeyboardInterrupt`` and
