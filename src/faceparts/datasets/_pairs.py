@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from faceparts import labels as label_sets
 from faceparts.errors import BadData
-from faceparts.types import Image, LabelSet, Sample
+from faceparts.types import IGNORE, Image, LabelSet, Sample
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PairDataset:
     source_set: LabelSet
     label_set: LabelSet
     decode: Callable[[Path], NDArray[np.uint8]]
-    rest: int = label_sets.IGNORE
+    rest: int = IGNORE
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -60,11 +60,11 @@ class PairDataset:
                 f"{pair.labels}: {ids.shape[1]}x{ids.shape[0]} labels for a picture of "
                 f"{image.shape[1]}x{image.shape[0]}; wanted the same size"
             )
-        wrong = np.setdiff1d(ids, [*range(len(self.source_set.parts)), label_sets.IGNORE])
+        wrong = np.setdiff1d(ids, [*range(len(self.source_set.parts)), IGNORE])
         if wrong.size:
             raise BadData(
                 f"{pair.labels}: label {int(wrong[0])} is not in {self.source_set.name} "
-                f"(0..{len(self.source_set.parts) - 1} or {label_sets.IGNORE})"
+                f"(0..{len(self.source_set.parts) - 1} or {IGNORE})"
             )
         ids = label_sets.convert(ids, self.source_set, self.label_set, self.rest)
         return Sample(pair.key, image, ids, pair.subject)
@@ -90,15 +90,15 @@ def read_ids(path: Path) -> NDArray[np.uint8]:
         BadData: the file is missing, not a picture, or not one byte a pixel.
     """
     from PIL import Image as PilImage
-    from PIL import UnidentifiedImageError
 
     try:
         with PilImage.open(path) as file:
-            if file.mode not in ("P", "L"):
-                raise BadData(f"{path}: mode {file.mode}; wanted a palette or grey label picture")
-            return np.array(file, np.uint8)
-    except (OSError, UnidentifiedImageError) as error:
+            mode, ids = file.mode, np.asarray(file)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three on damage
         raise BadData(f"{path}: not a readable label picture ({error})") from error
+    if mode not in ("P", "L"):
+        raise BadData(f"{path}: mode {mode}; wanted a palette or grey label picture")
+    return np.asarray(ids, np.uint8)
 
 
 def find_pairs(

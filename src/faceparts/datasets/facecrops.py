@@ -1,4 +1,4 @@
-"""Face crops with label PNGs beside them: ``ROOT/NAME/*.jpg`` + ``*.png``; CelebAMask ids, 255 = ignore.
+"""Face crops with labels beside them: ``ROOT/NAME/*.jpg`` + ``*.png``, CelebAMask ids and 255.
 
 The split is the name of a folder below the root, or ``"all"``. This is the form in which
 pseudo-labelled photos are kept.
@@ -29,6 +29,8 @@ def load(root: Path, split: str) -> PairDataset:
     folders = sorted(p.name for p in root.iterdir() if p.is_dir())
     check_split(split, ("all", *folders), "facecrops")
     chosen = folders if split == "all" else [split]
+    if not chosen:
+        raise BadData(f"{root}: no folders in it; the crops lie in folders below the root")
     pairs = [
         replace(pair, key=f"{name}/{pair.key}")
         for name in chosen

@@ -1,8 +1,7 @@
 """Figaro-1k hair masks: ``ROOT/*.jpg`` + ``*.png`` with hair 255 and the rest 0.
 
-Given in CelebAMask's label set: hair is hair; what is not hair is unknown (ignored), unless
-``rest_known`` labels it. Svanera et al., "Figaro, hair detection and segmentation in the wild",
-ICIP 2016; research.
+Label set ``hair2``: of what is not hair, only that is known. Svanera et al., "Figaro, hair
+detection and segmentation in the wild", ICIP 2016; research.
 """
 
 from __future__ import annotations
