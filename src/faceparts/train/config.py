@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,23 @@ from typing import Any
 
 from faceparts.errors import BadRecipe
 
-
 RECIPES = Path(__file__).parent.parent / "recipes"
 """Folder of the shipped recipes."""
+
+RANGES: tuple[tuple[str, float, float], ...] = (
+    ("seed", 0, 2**63),
+    ("steps", 1, 10**9),
+    ("minutes", 0, 10**6),
+    ("lr", 1e-9, 10),
+    ("weight_decay", 0, 10),
+    ("warmup", 0, 0.999),
+    ("ema", 0, 0.999999),
+    ("clip", 1e-9, 10**9),
+    ("val_every", 1, 10**9),
+    ("save_every", 1, 10**9),
+    ("occlude", 0, 1),
+)
+"""Key of a recipe, least and greatest value."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +176,9 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
     return recipe
 
 
-def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:
+def _build(kind: type[Any], table: Any, where: str) -> Any:
+    if not isinstance(table, dict):
+        raise BadRecipe(f"{where}: got {table!r}; wanted a table of keys and values")
     fields = {f.name: f for f in dataclasses.fields(kind)}
     unknown = sorted(set(table) - set(fields))
     if unknown:
@@ -174,18 +191,20 @@ def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:
     missing = [n for n in needed if n not in table]
     if missing:
         raise BadRecipe(f"{where}: key {missing[0]!r} is missing")
-    values = {}
-    for name, value in table.items():
-        wanted = str(fields[name].type)
-        plain = {"str": str, "int": int, "bool": bool}.get(wanted)
-        if wanted == "float" and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if wanted == "float":
-            plain = float
-        if plain is not None and type(value) is not plain:
-            raise BadRecipe(f"{where}: {name} = {value!r}; wanted a value of type {wanted}")
-        values[name] = value
+    values = {k: _checked(v, str(fields[k].type), f"{where}: {k}") for k, v in table.items()}
     return kind(**values)
+
+
+def _checked(value: Any, wanted: str, where: str) -> Any:
+    """The value, whole numbers as float where a float is wanted."""
+    if wanted == "float" and type(value) is int:
+        return float(value)
+    plain = {"str": str, "int": int, "bool": bool, "float": float}.get(wanted)
+    if plain is not None and type(value) is not plain:
+        raise BadRecipe(f"{where} = {value!r}; wanted a value of type {wanted}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadRecipe(f"{where} = {value!r}; wanted a finite number")
+    return value
 
 
 def check(recipe: Recipe, where: str) -> None:
@@ -209,10 +228,16 @@ def check(recipe: Recipe, where: str) -> None:
             )
     if not recipe.data or any(s.share <= 0 for s in recipe.data):
         raise BadRecipe(f"{where}: at least one [[data]] is needed, each with share > 0")
-    if recipe.steps < 1 or recipe.minutes < 0:
-        raise BadRecipe(f"{where}: steps = {recipe.steps}, minutes = {recipe.minutes}; too small")
-    if not (0 < recipe.lr < 10 and 0 <= recipe.ema < 1 and 0 <= recipe.warmup < 1):
-        raise BadRecipe(f"{where}: lr, ema or warmup is out of range")
+    for name, low, high in RANGES:
+        value = getattr(recipe, name)
+        if not low <= value <= high:
+            raise BadRecipe(f"{where}: {name} = {value}; wanted {low}..{high}")
+    for source in recipe.data:
+        if source.weight < 0 or not 0 <= source.trust <= 1:
+            raise BadRecipe(
+                f"{where}: data {source.name!r}: weight = {source.weight}, trust = {source.trust}; "
+                "wanted at least 0 and 0..1"
+            )
 
 
 def phase_at(recipe: Recipe, progress: float) -> Phase:
