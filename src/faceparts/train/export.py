@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
@@ -99,7 +100,8 @@ def trace(net: nn.Module, recipe: Recipe, path: Path, *, keep_names: bool) -> No
     """PyTorch -> ONNX; with ``keep_names`` batch norm stays apart and weights keep their names."""
     parts = recipe.task == "parts"
     wrapped = (PartsExport(net) if parts else HeadNetExport(net)).eval()
-    wrapped = wrapped.to(memory_format=torch.contiguous_format)
+    for value in wrapped.parameters():
+        value.data = value.data.contiguous()
     size = recipe.phases[-1].size_px if parts else 256
     axes: dict[str, dict[int, str]] = {"image": {0: "n"}}
     names = ["probs"] if parts else ["heat", "box", "points"]
@@ -111,8 +113,9 @@ def trace(net: nn.Module, recipe: Recipe, path: Path, *, keep_names: bool) -> No
             axes[name] = {0: "n", 2: "rows", 3: "columns"}
     mode = torch.onnx.TrainingMode.PRESERVE if keep_names else torch.onnx.TrainingMode.EVAL
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", UserWarning)
+        # The newer exporter renames and folds the weights that `load_initial` looks for.
+        for known in ("You are using the legacy TorchScript", "The feature will be removed"):
+            warnings.filterwarnings("ignore", known, DeprecationWarning)
         torch.onnx.export(
             wrapped,
             (torch.zeros(1, 3, size, size),),
@@ -270,11 +273,15 @@ def load_initial(net: nn.Module, name_or_path: str) -> list[str]:
         Names of the values that were not found or did not fit.
 
     Raises:
-        BadWeights: the file holds none of the net's values.
+        BadWeights: the file is not ONNX, or holds less than half of the net's values.
     """
     path = weights.find(name_or_path, precision="fp32")
     stored = {}
-    for tensor in onnx.load(path).graph.initializer:
+    try:
+        model = onnx.load(path)
+    except DecodeError as error:
+        raise BadWeights(f"{path}: not an ONNX file ({error})") from error
+    for tensor in model.graph.initializer:
         name = tensor.name.removesuffix(".half").removeprefix("net.")
         stored[name] = numpy_helper.to_array(tensor)
     own = net.state_dict()
