@@ -1,1 +1,1 @@
-"""Making a model: recipes, data augmentation, the training loop and the export. Needs ``faceparts[train]``."""
+"""Making a model: recipes, augmentation, the training loop, export. Needs ``faceparts[train]``."""

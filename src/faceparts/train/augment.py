@@ -49,7 +49,8 @@ def warp(
     zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     picture, to_square = image, matrix
     if zoom < 0.6:
-        picture = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        picture = np.asarray(half, np.uint8)
         to_square = matrix.copy()
         to_square[:, :2] *= 2
         to_square[:, 2] += matrix[:, :2] @ (0.5, 0.5)
@@ -76,22 +77,22 @@ def photometric(image: Image, rng: np.random.Generator, *, smallest: float = 0.1
     if rng.random() < 0.8:
         image = _tone(image, rng)
     if rng.random() < 0.1:
-        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        image = _grey(image)
     if rng.random() < 0.06:
         image = _low_light(image, rng)
     if rng.random() < 0.2:
         image = _shrink_and_grow(image, rng, smallest)
     elif rng.random() < 0.12:
         sigma = rng.uniform(0.4, 1.6)
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
     if rng.random() < 0.1:
         noise = rng.normal(0, rng.uniform(2, 14), image.shape).astype(np.float32)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.2:
         quality = int(rng.integers(20, 85))
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return np.asarray(image, np.uint8)
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return image
 
 
 def _tone(image: Image, rng: np.random.Generator) -> Image:
@@ -101,18 +102,24 @@ def _tone(image: Image, rng: np.random.Generator) -> Image:
     gain = np.exp(rng.uniform(-0.3, 0.3)) * np.exp(rng.normal(0, 0.06, 3))
     offset = rng.uniform(-0.12, 0.12)
     tables = np.clip((ramp[:, None] ** gamma - 0.5) * gain + 0.5 + offset, 0, 1) * 255
-    toned = cv2.LUT(image, tables.astype(np.uint8)[None])
+    toned = np.asarray(cv2.LUT(image, tables.astype(np.uint8)[None]), np.uint8)
     if rng.random() < 0.5:
-        grey = cv2.cvtColor(cv2.cvtColor(toned, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         amount = rng.uniform(0.3, 1.4)
-        toned = cv2.addWeighted(toned, amount, grey, 1 - amount, 0)
-    return np.asarray(toned, np.uint8)
+        mixed = cv2.addWeighted(toned, amount, _grey(toned), 1 - amount, 0)
+        toned = np.asarray(mixed, np.uint8)
+    return toned
+
+
+def _grey(image: Image) -> Image:
+    """Colour taken away; still three channels."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _low_light(image: Image, rng: np.random.Generator) -> Image:
     dark = image.astype(np.float32) * rng.uniform(0.12, 0.4)
     dark += rng.normal(0, rng.uniform(1, 6), image.shape)
-    return np.clip(dark, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(dark, 0, 255), np.uint8)
 
 
 def _shrink_and_grow(image: Image, rng: np.random.Generator, smallest: float) -> Image:

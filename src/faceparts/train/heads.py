@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from faceparts import folder, labels
 from faceparts.datasets._pairs import read_rgb
+from faceparts.errors import BadData
 from faceparts.train import augment, scenes
 from faceparts.train.config import Phase, Recipe, Source
 from faceparts.train.nets.headnet import POINT_CHANNELS, STRIDE, UNIT_PX
@@ -61,7 +62,8 @@ class HeadsTask:
         self.recipe = recipe
         self.photos: list[list[Scene]] = []
         self.crops: list[list[Scene]] = []
-        self.photo_share, self.crop_share = [], []
+        self.photo_share: list[float] = []
+        self.crop_share: list[float] = []
         for source in recipe.data:
             found = _read_scenes(source, root)
             many = max((len(s.boxes) for s in found), default=0) > 1
@@ -175,11 +177,15 @@ def _read_scenes(source: Source, root: Path) -> list[Scene]:
         head = scenes.head_from_labels(ids)
         if head is not None:
             found.append(Scene(sample.image, head[0][None], head[1][None], ids))
+    if not found:
+        raise BadData(f"{root / source.root}: no head in {source.name} split {source.split!r}")
     return found
 
 
 def _read_negatives(path: Path) -> list[Scene]:
     """Pictures without people; every third, in sorted order, is kept for measuring."""
+    if not path.is_dir():
+        raise BadData(f"{path}: no such folder; it should hold pictures without people")
     files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".jpg", ".png"))
     none = np.zeros((0, 4), np.float32), np.zeros((0, 7, 3), np.float32)
     return [Scene(read_rgb(p), *none) for i, p in enumerate(files) if i % 3]
@@ -278,4 +284,4 @@ def _peaks(heat: NDArray[np.float32], least: float) -> NDArray[np.float64]:
     """(N, 2) pixel positions of local maxima of at least ``least``."""
     top = cv2.dilate(heat, np.ones((3, 3), np.uint8))
     rows, columns = np.nonzero((heat == top) & (heat >= least))
-    return (np.stack([columns, rows], axis=1) + 0.5) * STRIDE
+    return np.asarray((np.stack([columns, rows], axis=1) + 0.5) * STRIDE, np.float64)

@@ -233,9 +233,9 @@ def load_occluders(root: Path, *, held_back: bool) -> Occluders:
     textures = [_read(p)[..., :3] for p in _files(root / "textures", held_back)]
     textures += [_read(p)[..., :3] for p in _files(root / "mask_fabrics", held_back)]
     textures += [p[..., :3] for p in pasted if p.shape[2] == 3 or p[..., 3].min() >= 128]
-    if not (hands or masks or sunglasses or textures):
-        raise BadData(f"{root}: no occluders in hands/, masks/, sunglasses/ or textures/")
     glasses = [p for p in sunglasses if p.shape[2] == 4]
+    if not (hands or masks or glasses or textures):
+        raise BadData(f"{root}: no occluders in hands/, masks/, sunglasses/ or textures/")
     return Occluders(tuple(hands), tuple(masks), tuple(glasses), tuple(textures))
 
 

@@ -198,15 +198,18 @@ def _class_weights(pool: _Pool) -> NDArray[np.float32]:
     for ids in pool.labels:
         pixels += np.bincount(ids.ravel(), minlength=256)
     share = np.maximum(pixels[:count] / pixels[:count].sum(), 1e-6)
-    return np.clip((0.02 / share) ** 0.25, 0.6, 4).astype(np.float32)
+    return np.asarray(np.clip((0.02 / share) ** 0.25, 0.6, 4), np.float32)
 
 
 def _dice(log_probs: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """1 - soft Dice, one value a part over the whole batch, mean over the parts that occur."""
+    """1 - soft Dice, one value a part over the whole batch, mean over the parts that occur.
+
+    0 where no label is known at all.
+    """
     probs = log_probs.exp() * known[:, None]
     flat = torch.where(known, target, log_probs.shape[1]).flatten()
     area = torch.bincount(flat, minlength=log_probs.shape[1] + 1)[:-1].float()
     inside = probs.gather(1, target[:, None])[:, 0] * known
     overlap = torch.zeros_like(area).scatter_add_(0, target.flatten(), inside.flatten())
     score = (2 * overlap + 1) / (probs.sum((0, 2, 3)) + area + 1)
-    return 1 - score[area > 0].mean()
+    return 1 - score[area > 0].mean() if bool(known.any()) else score.sum() * 0

@@ -45,7 +45,7 @@ def head_from_labels(ids: NDArray[np.uint8]) -> tuple[Boxes, Points] | None:
     Visibility is 1 where the part is there, 0 where it is not, ``nan`` for eyes behind glasses.
     """
     where = {p: np.nonzero(ids == CELEBA19.id(p)) for p in HEAD_PARTS}
-    ys, xs = where["skin"]
+    ys = where["skin"][0]
     if len(ys) < 0.01 * ids.size:
         return None
     chin = float(np.percentile(ys, 99.7)) + 1
@@ -99,7 +99,7 @@ def transform(scene: Scene, matrix: NDArray[np.float64], size_px: int) -> Scene:
             break
         half = (max(1, w // 2), max(1, h // 2))
         step = np.array([w / half[0], h / half[1]])
-        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+        picture = np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_AREA), np.uint8)
         to_centres[:, 2] += to_centres[:, :2] @ (step / 2 - 0.5)
         to_centres[:, :2] *= step
         zoom *= 2
@@ -158,7 +158,7 @@ def cut_photo(photo: Scene, size_px: int, rng: np.random.Generator) -> Scene:
 def place_head(
     crop: Scene, size_px: int, head_px: float, centre: NDArray[np.float64], rng: np.random.Generator
 ) -> Scene:
-    """Put a crop so that its head has a wanted size and centre; turned a little, sometimes a lot."""
+    """Put a crop so that its head has a wanted size and centre; mostly turned only a little."""
     box = crop.boxes[0]
     zoom = head_px / float(np.sqrt(np.prod(box[2:] - box[:2])))
     chance = rng.random()
@@ -174,7 +174,9 @@ def collage(crops: list[Scene], background: Image, size_px: int, rng: np.random.
     """A grid of cells with one crop each, over a background; some cells stay empty."""
     cells = int(rng.integers(2, 6))
     cell = size_px / cells
-    image = cv2.resize(background, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    image = np.array(
+        cv2.resize(background, (size_px, size_px), interpolation=cv2.INTER_AREA), np.uint8
+    )
     boxes, points = [], []
     for row in range(cells):
         for column in range(cells):

@@ -7,6 +7,8 @@ Features come from strides 4 to 64 and are added on the way up (Lin et al., "FPN
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,19 +37,15 @@ class HeadNet(nn.Module):
             nn.Sequential(conv(a, b, 3, 2), *(Residual(b) for _ in range(n)))
             for a, b, n in zip(widths, widths[1:], depths, strict=False)
         )
-        self.laterals = nn.ModuleList(
-            nn.Conv2d(b, a, 1) for a, b in zip(widths[1:], widths[2:], strict=False)
-        )
+        self.laterals = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths[1:]))
         self.decode = nn.ModuleList(conv(a, a) for a in widths[1:-1])
         self.head = conv(widths[1], 48)
         self.out = nn.Conv2d(48, 5 + POINT_CHANNELS, 1)
         init_weights(self)
-        for stage in self.stages:
-            for block in stage[1:]:
-                nn.init.zeros_(block.second[1].weight)
         nn.init.normal_(self.out.weight, std=0.01)
-        nn.init.zeros_(self.out.bias)
-        nn.init.constant_(self.out.bias[:1], -4.0)
+        bias = torch.zeros(5 + POINT_CHANNELS)
+        bias[0] = -4.0  # heads are rare
+        self.out.bias = nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.stem(x)

@@ -7,6 +7,8 @@ pixel shuffle (Shi et al., CVPR 2016), so that nothing is computed at full resol
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,15 +34,10 @@ class PartNet(nn.Module):
             for a, b, n in zip(widths, widths[1:], depths, strict=False)
         )
         self.context = Context(widths[-1])
-        self.laterals = nn.ModuleList(
-            nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.laterals = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.decode = nn.ModuleList(conv(a, a) for a in widths[:-1])
         self.head = nn.Conv2d(widths[0], parts * 4, 1)
         init_weights(self)
-        for stage in self.stages:
-            for block in stage[1:]:
-                nn.init.zeros_(block.second[1].weight)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
