@@ -93,23 +93,24 @@ def test_hide_asks_for_half_the_detectors_threshold(
     from faceparts.detect import headnet
     from faceparts.detect.whole import WholePicture
 
-    card = make_card(task="detect", label_set="", input_px=0, threshold=0.4)
-    heads = make_net(tmp_path / "heads.onnx", make_card())
+    heads = make_net(tmp_path / "heads.onnx")
     net = make_net(tmp_path / "colours.onnx")
-    asked: list[float] = []
+    asked: list[float | None] = []
 
-    def load(path: Path, *, min_score: float, **_: object) -> WholePicture:
+    class WithCard(WholePicture):
+        card = make_card(task="detect", label_set="", input_px=0, threshold=0.4)
+
+    def load(path: Path, *, min_score: float | None, **_: object) -> WithCard:
         asked.append(min_score)
-        return WholePicture()
+        return WithCard()
 
     monkeypatch.setattr(headnet, "load", load)
-    monkeypatch.setattr(weights, "read_card", lambda path: card)
     where = ("--detector-weights", heads, "--model", net)
     assert call("hide", photos / "a.png", "-o", tmp_path / "hidden", *where).code == 0
     assert call("segment", photos / "a.png", "-o", tmp_path / "parts", *where).code == 0
     minimum = ("--min-score", "0.3")
     assert call("hide", photos / "a.png", "-o", tmp_path / "more", *where, *minimum).code == 0
-    assert asked == [0.2, 0.4, 0.3]
+    assert asked == [None, 0.2, None, 0.3]
     settings = json.loads((tmp_path / "hidden" / "faceparts-report.json").read_text())["settings"]
     assert settings["min_score"] == 0.2
 

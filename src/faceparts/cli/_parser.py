@@ -10,7 +10,7 @@ from pathlib import Path
 from faceparts import folder, weights
 from faceparts.cli._options import Common
 from faceparts.parse import FaceParser
-from faceparts.types import Face, Head, HeadDetector, Image, LabelSet
+from faceparts.types import Face, Head, HeadDetector, Image, LabelSet, ModelCard
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,8 @@ def open_parser(common: Common, *, min_score_share: float = 1.0) -> Opened:
     """Open detector and parser.
 
     Args:
-        min_score_share: factor on the detector's own threshold where ``--min-score`` is not given.
+        min_score_share: factor on the threshold on the detector's card where ``--min-score`` is
+            not given; a detector without a card keeps its own.
 
     Raises:
         UnknownName, BadWeights, UsageError: see `faceparts.weights.open_net`.
@@ -61,26 +62,33 @@ def open_detector(
     """
     module = folder.load("faceparts.detect", common.detector)
     path = _detector_file(common)
-    min_score = common.min_score
-    if min_score is None and path is not None and common.detector == "headnet":
-        min_score = min_score_share * weights.read_card(path).threshold
-    detector: HeadDetector = module.load(
-        path,
-        threads=common.threads,
-        device=common.device,
-        precision=common.precision,
-        min_score=min_score,
-    )
+
+    def load(min_score: float | None) -> HeadDetector:
+        detector: HeadDetector = module.load(
+            path,
+            threads=common.threads,
+            device=common.device,
+            precision=common.precision,
+            min_score=min_score,
+        )
+        return detector
+
+    min_score, detector = common.min_score, load(common.min_score)
+    card: ModelCard | None = getattr(detector, "card", None)
+    if min_score is None and card is not None:
+        min_score = min_score_share * card.threshold
+        if min_score_share != 1:
+            detector = load(min_score)
     return detector, min_score, [] if path is None else [describe(path)]
 
 
 def _detector_file(common: Common) -> Path | None:
-    """The detector's weights; ``None`` for one that was given none and ships none."""
+    """The detector's weights: those given, those shipped under its name, or none."""
     name = common.detector_weights
-    if name is None:
-        if common.detector != "headnet":
-            return None
+    if name is None and common.detector in weights.shipped():
         name = common.detector
+    if name is None:
+        return None
     return weights.find(name, precision=common.precision, device=common.device)
 
 
