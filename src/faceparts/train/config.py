@@ -55,6 +55,7 @@ class Source:
         split: split of the adapter.
         share: share of the samples drawn from it (shares are normalised).
         weight: weight of its pixels in the loss; below 1 for noisy labels.
+        sort_sides: mend left and right of paired parts, see `train.clean`.
         trust: 1 = labels are right; below 1 the net may overrule a label that it doubts strongly,
             after this share of the training.
     """
@@ -65,6 +66,7 @@ class Source:
     share: float
     weight: float = 1.0
     trust: float = 1.0
+    sort_sides: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from faceparts import folder, labels
 from faceparts.datasets._pairs import read_rgb
 from faceparts.errors import BadData
 from faceparts.train import augment, scenes
+from faceparts.train.clean import sort_sides
 from faceparts.train.config import Phase, Recipe, Source
 from faceparts.train.nets.headnet import POINT_CHANNELS, STRIDE, UNIT_PX
 from faceparts.train.occlude import Occluders, load_occluders
@@ -174,6 +175,8 @@ def _read_scenes(source: Source, root: Path) -> list[Scene]:
             found.append(Scene(sample.image, sample.boxes_xyxy, sample.points))
             continue
         ids = labels.convert(sample.labels, dataset.label_set, labels.CELEBA19)
+        if source.sort_sides:
+            ids = sort_sides(ids, labels.CELEBA19)
         head = scenes.head_from_labels(ids)
         if head is not None:
             found.append(Scene(sample.image, head[0][None], head[1][None], ids))

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from faceparts import folder, labels
 from faceparts.train import augment
+from faceparts.train.clean import sort_sides
 from faceparts.train.config import Phase, Recipe, Source
 from faceparts.train.occlude import Occluders, load_occluders
 from faceparts.types import IGNORE, Image
@@ -174,7 +175,8 @@ def _read_pool(source: Source, root: Path) -> _Pool:
     for i in range(len(dataset)):
         sample = dataset[i]
         images.append(sample.image)
-        ids.append(to_ours[sample.labels])
+        known = to_ours[sample.labels]
+        ids.append(sort_sides(known, LABEL_SET) if source.sort_sides else known)
     return _Pool(source, tuple(images), tuple(ids), _odds(ids))
 
 
