@@ -275,7 +275,6 @@ def session(
     options.log_severity_level = 4  # failures are raised, not printed
     # Detector and parser take turns: the idle one's threads must not spin on the other's cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     providers = [_CUDA, "CPUExecutionProvider"] if picked == "cuda" else ["CPUExecutionProvider"]
     opened = _open(path, options, providers)
     if device == "cuda" and _CUDA not in opened.get_providers():
