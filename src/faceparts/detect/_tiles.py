@@ -74,7 +74,7 @@ def starts(length: int, tile: int = TILE_PX, overlap: int = OVERLAP_PX) -> list[
 
     Example:
         >>> starts(1024), starts(1500), starts(2600)
-        ([0], [0, 476], [0, 525, 1051, 1576])
+        ([0], [0, 476], [0, 525, 1050, 1576])
     """
     if length <= tile:
         return [0]

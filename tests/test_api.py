@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+import faceparts
+from faceparts import api, weights
+from faceparts.errors import UnknownName, UnreadableImage, UsageError
+
+DISKS = [(102.0, 102.0, 30.0), (402.0, 202.0, 45.0)]
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path_factory, monkeypatch, make_parser, make_heads, head_card) -> Path:
+    """Tiny nets in place of the shipped ones: heads are red disks."""
+    folder = tmp_path_factory.mktemp("models")
+    make_parser(folder / "partnet.onnx")
+    make_heads(folder / "headnet.onnx", replace(head_card, threshold=0.8))
+    (folder / "SHA256SUMS").write_text(
+        "".join(
+            f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in folder.iterdir()
+        )
+    )
+    monkeypatch.setattr(weights, "MODELS", folder)
+    api._cached_parser.cache_clear()
+    api._least_score_to_hide.cache_clear()
+    yield folder
+    api._cached_parser.cache_clear()
+    api._least_score_to_hide.cache_clear()
+
+
+@pytest.fixture
+def image(disks) -> np.ndarray:
+    return disks((300, 640), DISKS)
+
+
+def encoded(image: np.ndarray, format: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    Pil.fromarray(image).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def boxes(faces) -> list[tuple[int, ...]]:
+    return sorted(tuple(round(v) for v in face.head.box_xyxy) for face in faces)
+
+
+def test_parse_takes_arrays_pillow_pictures_bytes_and_paths(image, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(image, "PNG"))
+    expected = boxes(faceparts.parse(image))
+    assert len(expected) == 2
+    for source in (Pil.fromarray(image), path.read_bytes(), path, str(path)):
+        assert boxes(faceparts.parse(source)) == expected
+    with_alpha = np.dstack([image, np.full(image.shape[:2], 9, np.uint8)])
+    assert boxes(faceparts.parse(with_alpha)) == expected
+
+
+def test_the_nets_are_loaded_once_for_the_same_options(image, monkeypatch):
+    made = []
+    real = api.FaceParser
+    monkeypatch.setattr(
+        api, "FaceParser", lambda **options: made.append(options) or real(**options)
+    )
+    faceparts.parse(image)
+    faceparts.parse(image)
+    assert faceparts.parse(image, min_score=1.0) == []
+    faceparts.parse(image, min_score=1.0)
+    assert made == [{}, {"min_score": 1.0}]
+
+
+def test_what_is_no_picture_is_refused(tmp_path):
+    with pytest.raises(
+        TypeError, match="got int, wanted an array, a Pillow picture, bytes or a path"
+    ):
+        faceparts.parse(3)
+    with pytest.raises(UnreadableImage, match="none"):
+        faceparts.parse(tmp_path / "none.jpg")
+    with pytest.raises(ValueError, match="got an array of shape"):
+        faceparts.parse(np.zeros((2, 2, 2, 2), np.uint8))
+
+
+def hidden_share(image: np.ndarray) -> float:
+    """Share of the disks' pixels that are black."""
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
+    inside = np.any([(x - cx) ** 2 + (y - cy) ** 2 <= (r - 1) ** 2 for cx, cy, r in DISKS], axis=0)
+    return float((image[inside] == 0).all(axis=-1).mean())
+
+
+def test_hide_gives_back_what_it_was_given(image, tmp_path):
+    before = image.copy()
+    hidden = faceparts.hide(image)
+    np.testing.assert_array_equal(image, before)
+    assert isinstance(hidden, np.ndarray) and hidden.shape == image.shape
+    assert hidden_share(hidden) == 1 and hidden_share(image) == 0
+    drawn = faceparts.hide(Pil.fromarray(image))
+    assert isinstance(drawn, Pil.Image) and drawn.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(drawn), hidden)
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(image, "PNG"))
+    for source in (path, str(path)):
+        np.testing.assert_array_equal(np.asarray(faceparts.hide(source)), hidden)
+    for format in ("PNG", "JPEG", "WEBP"):
+        there = faceparts.hide(encoded(image, format))
+        assert isinstance(there, bytes)
+        with Pil.open(io.BytesIO(there)) as opened:
+            assert opened.format == format
+            assert np.abs(np.asarray(opened.convert("RGB")).astype(int) - hidden).mean() < 4
+
+
+def test_alpha_and_colour_profile_come_back(image):
+    alpha = np.arange(300 * 640, dtype=np.int64).reshape(300, 640).astype(np.uint8)
+    rgba = np.dstack([image, alpha])
+    hidden = faceparts.hide(rgba)
+    assert hidden.shape == (300, 640, 4)
+    np.testing.assert_array_equal(hidden[..., 3], alpha)
+    drawn = Pil.fromarray(rgba)
+    drawn.info["icc_profile"] = b"profile"
+    result = faceparts.hide(drawn)
+    assert result.mode == "RGBA" and result.info["icc_profile"] == b"profile"
+    np.testing.assert_array_equal(np.asarray(result), hidden)
+    with Pil.open(io.BytesIO(faceparts.hide(encoded(rgba, "PNG")))) as opened:
+        np.testing.assert_array_equal(np.asarray(opened), hidden)
+
+
+def test_a_turned_pillow_picture_comes_back_upright(image):
+    exif = Pil.Exif()
+    exif[0x0112] = 6  # the stored picture must be turned clockwise
+    stored = np.rot90(np.dstack([image, image[..., 0]]))
+    with Pil.open(io.BytesIO(encoded(np.ascontiguousarray(stored), "PNG", exif=exif))) as turned:
+        result = faceparts.hide(turned)
+    assert result.size == (640, 300)
+    assert hidden_share(np.asarray(result)[..., :3]) == 1
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], image[..., 0])
+
+
+def test_faces_may_be_given_and_chosen(image):
+    faces = faceparts.parse(image)
+    np.testing.assert_array_equal(faceparts.hide(image, faces), faceparts.hide(image))
+    np.testing.assert_array_equal(faceparts.hide(image, []), image)
+    best = max(face.head.score for face in faces)
+    one = faceparts.hide(image, faces, min_score=best)
+    assert 0.2 < hidden_share(one) < 0.9
+
+
+def test_hide_takes_heads_from_half_the_threshold_on(disks):
+    """The detector's threshold is 0.8; this disk scores between 0.4 and 0.8."""
+    image = disks((300, 640), [(102.0, 102.0, 8.0)])
+    assert faceparts.parse(image) == []
+    (face,) = faceparts.parse(image, min_score=0.4)
+    assert 0.4 < face.head.score < 0.8
+    assert not np.array_equal(faceparts.hide(image), image)
+    np.testing.assert_array_equal(faceparts.hide(image, min_score=0.8), image)
+
+
+def test_effects_take_their_fields(image):
+    red = faceparts.hide(image, color="#0000fe")
+    assert (red[102, 102] == (0, 0, 254)).all()
+    assert not np.array_equal(faceparts.hide(image, effect="mosaic", what="head"), image)
+    with pytest.raises(
+        UsageError, match=r"effect 'solid' has no field 'strenth'; there are: .*color"
+    ):
+        faceparts.hide(image, strenth=3)
+    with pytest.raises(
+        UsageError, match="effect 'overlay' does not hide; take 'solid', 'mosaic' or"
+    ):
+        faceparts.hide(image, effect="overlay")
+    with pytest.raises(UnknownName, match=r"'blurr'; there are: .*blur"):
+        faceparts.hide(image, effect="blurr")
