@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,20 @@ def test_rows_and_drawings_in_a_folder(photos: Path, tmp_path: Path) -> None:
     done = call("detect", photos, "-o", out, "--detector", "whole")
     assert done.code == 2
     assert "heads.csv: exists already" in done.err
+
+
+def test_file_names_that_are_no_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"bad\xff.png")
+    (tmp_path / name).write_bytes(encode(make_photo()))
+    done = call("detect", tmp_path, "--detector", "whole", "--json", "--report", tmp_path / "r")
+    assert done.code == 0, done.err
+    assert done.json["pictures"][0]["input"] == name
+    assert json.loads((tmp_path / "r").read_text("utf-8")) == done.json
+    assert (
+        call("detect", tmp_path, "--detector", "whole").out.splitlines()[1][:9] == b"bad\xff.png,"
+    )
+    rows = call("detect", tmp_path, "--detector", "whole", "--rows", "json").json
+    assert rows[0]["picture"] == name
 
 
 def test_nothing_found(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

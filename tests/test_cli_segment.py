@@ -143,3 +143,17 @@ def test_segment_as_a_process(net: Path, photos: Path, tmp_path: Path) -> None:
     done = call_process("segment", f"{photos}/*.jpg", "-o", tmp_path / "out", *where, "--json")
     assert done.code == 0, done.err
     assert [p["input"] for p in done.json["pictures"]] == ["b.jpg"]
+
+
+def test_a_table_that_cannot_be_written_fails_the_run(
+    net: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "out"
+    done = segment(net, photos, "-o", out, "--table", tmp_path / "file" / "faces.csv")
+    assert done.code == 1
+    assert "FAILED UnwritableOutput" in done.err
+    report = json.loads((out / "faceparts-report.json").read_text())
+    assert report["status"] == "failed"
+    assert "faces.csv" in report["errors"][0]
+    assert report["counts"]["ok"] == 2

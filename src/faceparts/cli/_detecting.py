@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import numpy as np
 
 from faceparts import labels
 from faceparts.cli._effects import effect_class
 from faceparts.cli._options import Common
 from faceparts.cli._parser import open_detector
-from faceparts.cli._session import PictureFrame, open_session
+from faceparts.cli._report import to_json
+from faceparts.cli._session import PictureFrame, emit, open_session
 from faceparts.errors import UsageError
 from faceparts.images import encode_picture
 from faceparts.streams import results
@@ -46,19 +45,15 @@ def run_detect(common: Common, *, rows: str, draw: bool) -> int:
         return written
 
     def finish() -> None:
-        text = _json_lines(found_rows) if rows == "json" else results.csv_text(found_rows)
+        text = to_json(found_rows) if rows == "json" else results.csv_text(found_rows)
+        data = text.encode("utf-8", "surrogateescape")
         if table is not None:
-            session.write([(table, text.encode("utf-8", "surrogateescape"))])
+            session.write([(table, data)])
         elif not common.json:
-            click.echo(text, nl=False)
+            emit(data)
 
     planned: dict[str, list[Path]] = {key: [path] for key, path in targets.items()}
     return session.process(detector.detect, None, planned, write, finish)
-
-
-def _json_lines(rows: Sequence[results.Row]) -> str:
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
-    return f"[\n{lines}\n]\n" if rows else "[]\n"
 
 
 def _draw(image: Image, heads: Sequence[Head]) -> Image:

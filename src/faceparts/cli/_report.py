@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,6 +64,7 @@ def report(
     settings: Mapping[str, Any],
     pictures: Sequence[Mapping[str, Any]],
     *,
+    errors: Sequence[str],
     seconds: float,
     started: str,
     versions: Mapping[str, str],
@@ -74,6 +76,7 @@ def report(
         status: ``"running"``, ``"done"``, ``"failed"`` (at least one picture) or ``"interrupted"``.
         settings: everything that the run was told.
         pictures: from `picture_entry`.
+        errors: what went wrong with the run as a whole, one line each.
         started: ISO 8601.
     """
     counts = Counter(str(p["status"]) for p in pictures)
@@ -91,8 +94,19 @@ def report(
         "settings": dict(settings),
         "versions": dict(versions),
         "models": [dict(m) for m in models],
+        "errors": list(errors),
         "pictures": list(pictures),
     }
+
+
+def to_json(value: object) -> str:
+    """Readable JSON text that is always valid UTF-8, even where file names are not."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=1, allow_nan=False) + "\n"
+    return text
 
 
 def summary(done: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from faceparts.cli import _report
 from faceparts.cli._options import STREAM, Common, check
 from faceparts.cli._version import versions
-from faceparts.errors import UnwritableOutput, UsageError
+from faceparts.errors import FacePartsError, UnwritableOutput, UsageError
 from faceparts.images import Picture, read_picture
 from faceparts.run import run
 from faceparts.streams.files import REPORT_NAME, InputFile, find_inputs, output_path, write_atomic
@@ -54,6 +53,7 @@ class Session:
     settings: dict[str, Any]
     models: list[dict[str, str]]
     entries: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def name_outputs(self, suffix: str | Callable[[InputFile], str]) -> dict[str, Path]:
         """Output file of every input, mirrored into the output folder; empty without a folder."""
@@ -179,6 +179,7 @@ class Session:
                 status,
                 self.settings,
                 self.entries,
+                errors=self.errors,
                 seconds=time.perf_counter() - start,
                 started=started,
                 versions=versions(),
@@ -206,8 +207,12 @@ class Session:
                     bar.update()
             except KeyboardInterrupt:
                 interrupted = True
-        finish()
-        failed = any(entry["status"] == "failed" for entry in self.entries)
+        try:
+            finish()
+        except (FacePartsError, OSError) as error:
+            self.errors.append(f"{type(error).__name__}: {error}")
+            click.echo(f"faceparts: FAILED {self.errors[-1]}", err=True)
+        failed = bool(self.errors) or any(e["status"] == "failed" for e in self.entries)
         done = tell("interrupted" if interrupted else "failed" if failed else "done")
         text = _publish(done, reports)
         if common.json:
@@ -237,9 +242,9 @@ class Session:
 
 def _publish(done: Mapping[str, Any], paths: Iterable[Path]) -> str:
     """Write the report to all its files and return its text."""
-    text = json.dumps(done, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = _report.to_json(done)
     for path in paths:
-        write_atomic(path, text.encode("utf-8", "surrogateescape"), force=True)
+        write_atomic(path, text.encode(), force=True)
     return text
 
 
