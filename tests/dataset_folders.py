@@ -104,7 +104,7 @@ def ibug_marks() -> NDArray[np.float32]:
 def save(path: Path, pixels: NDArray[np.uint8]) -> Path:
     """Write a picture file, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    PilImage.fromarray(pixels).save(path, quality=100, subsampling=0)  # for JPEG only
+    PilImage.fromarray(pixels).save(path, quality=100, subsampling=0, lossless=True)
     return path
 
 
