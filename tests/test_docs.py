@@ -57,6 +57,8 @@ def parse(arguments: list[str]) -> None:
     while isinstance(command, click.Group):
         name, found, arguments = command.resolve_command(context, list(arguments))
         assert found is not None
+        if isinstance(found, click.Group) and not arguments:
+            raise click.MissingParameter(f"{name}: which?", param_hint="COMMAND", param_type="name")
         command, context = found, found.make_context(name, list(arguments), parent=context)
 
 
@@ -124,6 +126,7 @@ def test_every_verb_and_effect_has_an_example() -> None:
         ("```sh\n$ faceparts hide a.jpg -o out --colour red\n```", "No such option"),
         ("```sh\nfaceparts hide a.jpg \\\n  --effect no -o out\n```", "'no' is not one of"),
         ("```\ncat a.jpg | faceparts hide - > b.jpg\n```", "Missing option '-o'"),
+        ("```\nfaceparts apply\n```", "apply: which?"),
         ("use `faceparts hide --colour red`", "No such option"),
     ],
 )
@@ -137,7 +140,7 @@ def test_wrong_commands_are_noticed(text: str, what: str) -> None:
     [
         "```sh\nfaceparts --version\nfaceparts hide --help  # help\n```",
         "```sh\ncat a.jpg | faceparts hide - -o - > b.jpg\n```",
-        "`faceparts hide ... --what eyes`, `faceparts segment --overlay` and ```inline```",
+        "`faceparts hide ... --what eyes`, `faceparts segment --overlay`, `faceparts apply` and ```inline```",
         "```python\nfaceparts fly\n```",
     ],
 )
