@@ -140,7 +140,7 @@ def test_wrong_commands_are_noticed(text: str, what: str) -> None:
     [
         "```sh\nfaceparts --version\nfaceparts hide --help  # help\n```",
         "```sh\ncat a.jpg | faceparts hide - -o - > b.jpg\n```",
-        "`faceparts hide ... --what eyes`, `faceparts segment --overlay`, `faceparts apply` and ```inline```",
+        "`faceparts hide ... --what eyes`, `faceparts segment --overlay`, `faceparts apply`",
         "```python\nfaceparts fly\n```",
     ],
 )
