@@ -1,0 +1,157 @@
+"""Recipes: the shipped ones read, everything odd is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faceparts import folder
+from faceparts.errors import BadRecipe
+from faceparts.train import config
+
+SHIPPED = sorted(p.stem for p in config.RECIPES.glob("*.toml"))
+
+
+def table(**changed: Any) -> dict[str, Any]:
+    """The smallest recipe, with changes; ``None`` takes a key away."""
+    rows = {
+        "name": "a",
+        "net": "partnet",
+        "task": "parts",
+        "phases": [{"until": 1.0, "size_px": 32, "batch": 2}],
+        "data": [{"name": "celebamask", "root": "c", "split": "train", "share": 1}],
+        **changed,
+    }
+    return {k: v for k, v in rows.items() if v is not None}
+
+
+def read(**changed: Any) -> config.Recipe:
+    return config.recipe_from_table(table(**changed), "a.toml")
+
+
+def phase(**changed: Any) -> dict[str, Any]:
+    return {"until": 1.0, "size_px": 32, "batch": 2, **changed}
+
+
+def source(**changed: Any) -> dict[str, Any]:
+    return {"name": "celebamask", "root": "c", "split": "train", "share": 1.0, **changed}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_recipes_read_and_name_what_exists(name: str) -> None:
+    recipe = config.read_recipe(config.find_recipe(name))
+    assert recipe.name == name
+    assert recipe.net in folder.names("faceparts.train.nets")
+    for one in (*recipe.data, *recipe.val):
+        module = folder.load("faceparts.datasets", one.name)
+        assert one.split in module.SPLITS
+    assert recipe.card.license
+    assert recipe.card.trained_on
+    trained = {(s.name, s.split) for s in recipe.data}
+    assert not trained & {(s.name, s.split) for s in recipe.val}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_recipe_survives_json(name: str) -> None:
+    recipe = config.read_recipe(config.find_recipe(name))
+    text = json.dumps(dataclasses.asdict(recipe))
+    assert config.recipe_from_table(json.loads(text), "recipe.json") == recipe
+
+
+def test_there_are_shipped_recipes() -> None:
+    assert {"partnet", "headnet"} <= set(SHIPPED)
+
+
+def test_a_small_recipe_and_its_defaults() -> None:
+    recipe = read(lr=1)
+    assert recipe.phases == (config.Phase(1.0, 32, 2),)
+    assert recipe.data == (config.Source("celebamask", "c", "train", 1.0),)
+    assert recipe.val == ()
+    assert recipe.card == config.CardText()
+    assert type(recipe.lr) is float
+    assert type(recipe.data[0].share) is float
+
+
+def test_a_recipe_is_a_file_or_a_shipped_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("")
+    assert config.find_recipe(str(path)) == path
+    with pytest.raises(BadRecipe, match=r"^nope: no such recipe file; shipped recipes: headnet, "):
+        config.find_recipe("nope")
+
+
+@pytest.mark.parametrize("data", [None, b"name = ", b"\xff\xfe", b"a = 1\na = 2"])
+def test_a_file_that_does_not_read(data: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(BadRecipe, match=r"a\.toml: not a readable recipe \("):
+        config.read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"net": None}, "a.toml: key 'net' is missing"),
+        ({"nett": "x"}, "a.toml: unknown key 'nett'; there are: name, net, task"),
+        ({"steps": 1.5}, "a.toml: steps = 1.5; wanted a value of type int"),
+        ({"steps": True}, "a.toml: steps = True; wanted a value of type int"),
+        ({"lr": "high"}, "a.toml: lr = 'high'; wanted a value of type float"),
+        ({"lr": True}, "a.toml: lr = True; wanted a value of type float"),
+        ({"bf16": 1}, "a.toml: bf16 = 1; wanted a value of type bool"),
+        ({"name": 3}, "a.toml: name = 3; wanted a value of type str"),
+        ({"phases": {}}, r"a.toml: phases must be a list of tables \(\[\[phases\]\]\)"),
+        ({"val": "x"}, "a.toml: val must be a list of tables"),
+        ({"phases": [7]}, "a.toml: phases: got 7; wanted a table"),
+        ({"data": ["x"]}, "a.toml: data: got 'x'; wanted a table"),
+        ({"data": [source(shar=1)]}, "a.toml: data: unknown key 'shar'"),
+        ({"phases": [{"until": 1.0}]}, "a.toml: phases: key 'size_px' is missing"),
+        ({"card": []}, r"a.toml: card must be a table \(\[card\]\)"),
+        ({"card": {"trained_on": "x"}}, "a.toml: card: trained_on must be a list"),
+        ({"card": {"x": 1}}, "a.toml: card: unknown key 'x'"),
+        ({"task": "hair"}, "a.toml: task = 'hair'; wanted 'parts' or 'heads'"),
+        ({"phases": []}, "a.toml: the last phase must have until = 1.0"),
+        ({"phases": [phase(until=0.9)]}, "a.toml: the last phase must have until = 1.0"),
+        ({"phases": [phase(), phase()]}, r"until must rise from phase to phase; got \[1.0, 1.0\]"),
+        ({"phases": [phase(until=0), phase()]}, r"until must rise from phase to phase; got \[0.0"),
+        ({"phases": [phase(size_px=33)]}, "size_px = 33, batch = 2; wanted a multiple of 32"),
+        ({"phases": [phase(size_px=0)]}, "size_px = 0, batch = 2"),
+        ({"phases": [phase(batch=0)]}, "size_px = 32, batch = 0"),
+        ({"data": []}, r"at least one \[\[data\]\] is needed, each with share > 0"),
+        ({"data": [source(share=0)]}, r"each with share > 0"),
+        ({"data": [source(weight=-1)]}, "data 'celebamask': weight = -1.0, trust = 1.0"),
+        ({"data": [source(trust=1.5)]}, "data 'celebamask': weight = 1.0, trust = 1.5"),
+        ({"data": [source(weight=float("nan"))]}, "data: weight = nan; wanted a finite number"),
+        ({"minutes": float("inf")}, "minutes = inf; wanted a finite number"),
+        ({"seed": -1}, "a.toml: seed = -1; wanted 0.."),
+        ({"steps": 0}, "a.toml: steps = 0; wanted 1.."),
+        ({"minutes": -1}, "a.toml: minutes = -1.0; wanted 0.."),
+        ({"lr": 0}, "a.toml: lr = 0.0; wanted 1e-09..10"),
+        ({"weight_decay": -0.1}, "a.toml: weight_decay = -0.1; wanted 0..10"),
+        ({"warmup": 1}, "a.toml: warmup = 1.0; wanted 0..0.999"),
+        ({"ema": 1}, "a.toml: ema = 1.0; wanted 0..0.999999"),
+        ({"clip": 0}, "a.toml: clip = 0.0; wanted 1e-09.."),
+        ({"val_every": 0}, "a.toml: val_every = 0; wanted 1.."),
+        ({"save_every": 0}, "a.toml: save_every = 0; wanted 1.."),
+        ({"occlude": 1.1}, "a.toml: occlude = 1.1; wanted 0..1"),
+    ],
+)
+def test_recipes_that_are_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRecipe, match=message) as caught:
+        read(**changed)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_range_names_a_key() -> None:
+    keys = {f.name for f in dataclasses.fields(config.Recipe)}
+    assert {name for name, _, _ in config.RANGES} <= keys
+
+
+def test_phases_follow_each_other() -> None:
+    recipe = read(phases=[phase(until=0.25, batch=8), phase(until=0.5, batch=4), phase()])
+    at = {p: config.phase_at(recipe, p).batch for p in (0.0, 0.2499, 0.25, 0.49, 0.5, 0.99, 1, 7)}
+    assert at == {0.0: 8, 0.2499: 8, 0.25: 4, 0.49: 4, 0.5: 2, 0.99: 2, 1: 2, 7: 2}
