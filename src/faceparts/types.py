@@ -57,7 +57,7 @@ class LabelSet:
         name: short name such as ``"celeba19"``.
         parts: part names; ``parts[0] == "background"``; left and right are the subject's.
         colors: one RGB triple 0..255 a part, for palettes and overlays.
-        mirror: ``mirror[left_eye] == right_eye``: the id that a part gets when the picture is flipped.
+        mirror: ``mirror[left_eye] == right_eye``: the id a part gets when the picture flips.
 
     Raises:
         ValueError: the tuples differ in length, the first part is not the background,
@@ -170,7 +170,7 @@ class Face:
         labels: (h, w) uint8 part ids inside the window, at picture resolution; pixels that belong
             to another, overlapping face are background here.
         confidence: (h, w) float32 0..1: probability of the winning part.
-        window_xyxy: whole picture pixels left, top, right, bottom of the window; inside the picture.
+        window_xyxy: left, top, right, bottom of the window in whole pixels; inside the picture.
         label_set: what the ids mean.
     """
 
@@ -185,8 +185,8 @@ class Face:
         x0, y0, x1, y1 = self.window_xyxy
         if self.labels.shape != (y1 - y0, x1 - x0) or self.confidence.shape != self.labels.shape:
             raise ValueError(
-                f"Face: labels {self.labels.shape} and confidence {self.confidence.shape} must both "
-                f"have the window's shape {(y1 - y0, x1 - x0)}"
+                f"Face: labels {self.labels.shape} and confidence {self.confidence.shape} must "
+                f"both have the window's shape {(y1 - y0, x1 - x0)}"
             )
         object.__setattr__(self, "labels", _frozen(self.labels))
         object.__setattr__(self, "confidence", _frozen(self.confidence))
@@ -206,7 +206,8 @@ class Face:
             return self.labels != 0
         table = np.zeros(256, bool)
         table[[self.label_set.id(p) for p in parts]] = True
-        return np.asarray(table[self.labels], bool)
+        chosen: NDArray[np.bool_] = table[self.labels]
+        return chosen
 
     def mask(self, *parts: str) -> NDArray[np.bool_]:
         """(H, W) bool over the whole picture; no part = everything but the background."""
