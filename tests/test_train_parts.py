@@ -1,0 +1,314 @@
+"""The parsing task: batches from drawn faces, the loss against a slow one, what is left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dataset_folders import HW
+from faceparts.errors import BadData, UnknownName
+from faceparts.labels import CELEBA19
+from faceparts.train import parts
+from faceparts.train.config import Source
+from faceparts.train.parts import NOT_HAIR, Batch, PartsTask
+from faceparts.types import IGNORE
+from train_world import PARTS, one_thread, write_world
+
+K = len(CELEBA19.parts)
+HAIR, SKIN = CELEBA19.id("hair"), CELEBA19.id("skin")
+MIXED = replace(
+    PARTS,
+    data=(
+        Source("celebamask", "people", "train", 0.5),
+        Source("facecrops", "noisy", "all", 0.3, weight=0.6, trust=0.3),
+        Source("figaro", "hair", "all", 0.2),
+    ),
+    occluders="occluders",
+    occlude=0.5,
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def mixed(world: Path) -> PartsTask:
+    return PartsTask(MIXED, world)
+
+
+class Says(nn.Module):
+    """A net that says the same whatever it sees."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits
+
+
+def batch_of(ids: np.ndarray, weight: tuple[float, ...] = (), trusted: tuple[bool, ...] = ()):
+    count = len(ids)
+    return Batch(
+        torch.zeros(count, 3, *ids.shape[1:]),
+        torch.from_numpy(ids).long(),
+        torch.tensor(weight or (1.0,) * count),
+        torch.tensor(trusted or (True,) * count),
+    )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def slow_dice(probs: np.ndarray, ids: np.ndarray) -> float:
+    """One minus the mean of (2 |a b| + 1) / (|a| + |b| + 1) over the parts that occur."""
+    scores = []
+    known = ids < K
+    for part in range(K):
+        where = ids == part
+        if where.any():
+            given = probs[:, part]
+            scores.append((2 * given[where].sum() + 1) / (given[known].sum() + where.sum() + 1))
+    return 1 - float(np.mean(scores))
+
+
+def slow_loss(
+    logits: np.ndarray, ids: np.ndarray, weight: np.ndarray, class_weight: np.ndarray
+) -> float:
+    probs = softmax(logits)
+    total = norm = against = 0.0
+    for n, row, column in np.ndindex(ids.shape):
+        part = ids[n, row, column]
+        if part == NOT_HAIR:
+            against -= np.log(1 - min(probs[n, HAIR, row, column], 0.999))
+        elif part < K:
+            factor = weight[n] * class_weight[part]
+            total -= factor * np.log(probs[n, part, row, column])
+            norm += factor
+    return total / max(1, norm) + 0.5 * slow_dice(probs, ids) + against / ids.size
+
+
+def random_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (2, K, 6, 7)).astype(np.float32)
+    ids = rng.choice([0, 1, 2, 13, HAIR, NOT_HAIR, IGNORE], (2, 6, 7)).astype(np.uint8)
+    return logits, ids
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_against_slow_loops(seed: int, mixed: PartsTask) -> None:
+    logits, ids = random_case(seed)
+    batch = batch_of(ids, (1.0, 0.6))
+    total, shares = mixed.loss(Says(torch.from_numpy(logits)), batch, 0.0)
+    slow = slow_loss(logits, ids, np.array([1.0, 0.6]), mixed.class_weight.numpy())
+    assert total.item() == pytest.approx(slow, rel=1e-4)
+    assert shares["dice"] == pytest.approx(slow_dice(softmax(logits), ids), rel=1e-4)
+
+
+def test_dice_by_hand() -> None:
+    probs = np.full((1, K, 1, 2), 1e-9, np.float32)
+    probs[0, 0] = 0.5
+    probs[0, SKIN] = 0.5
+    ids = torch.tensor([[[0, SKIN]]])
+    # Either part: overlap 0.5, area 1, probability 1.
+    dice = parts._dice(torch.from_numpy(np.log(probs)), ids, ids < K)
+    assert dice.item() == pytest.approx(1 - (2 * 0.5 + 1) / (1 + 1 + 1))
+
+
+def test_a_batch_that_nobody_labelled_costs_nothing(mixed: PartsTask) -> None:
+    net = Says(torch.randn(1, K, 4, 4))
+    total, _ = mixed.loss(net, batch_of(np.full((1, 4, 4), IGNORE, np.uint8)), 0.0)
+    torch.autograd.backward(total)
+    assert total.item() == 0
+    assert net.logits.grad is not None
+    assert not net.logits.grad.any()
+
+
+def test_not_hair_pushes_hair_down_and_nothing_else_up(mixed: PartsTask) -> None:
+    net = Says(torch.zeros(1, K, 2, 2))
+    total, shares = mixed.loss(net, batch_of(np.full((1, 2, 2), NOT_HAIR, np.uint8)), 0.0)
+    assert total.item() == pytest.approx(-np.log(1 - 1 / K), rel=1e-5)
+    assert shares["entropy"] == 0
+    torch.autograd.backward(total)
+    assert net.logits.grad is not None
+    assert (net.logits.grad[:, HAIR] > 0).all()
+    others = [i for i in range(K) if i != HAIR]
+    assert net.logits.grad[:, others].std() < 1e-9  # whatever else it is, all gain alike
+
+
+def sure_of(part: int, hw: tuple[int, int] = (2, 2), count: int = 1) -> Tensor:
+    logits = torch.zeros(count, K, *hw)
+    logits[:, part] = 9
+    return logits
+
+
+def test_doubted_labels_are_left_out_only_where_the_net_is_sure(mixed: PartsTask) -> None:
+    log_probs = torch.log_softmax(sure_of(SKIN, (1, 3)), dim=1)
+    log_probs[0, :, 0, 2] = torch.log_softmax(torch.zeros(K), dim=0)  # not sure there
+    ids = torch.tensor([[[SKIN, HAIR, HAIR]]])
+    noisy, right = torch.tensor([False]), torch.tensor([True])
+    drop = mixed._drop_doubted
+    assert drop(log_probs, ids, noisy, 0.3).tolist() == [[[SKIN, IGNORE, HAIR]]]
+    assert drop(log_probs, ids, noisy, 0.29).tolist() == ids.tolist()
+    assert drop(log_probs, ids, right, 0.9).tolist() == ids.tolist()
+    both = drop(log_probs.repeat(2, 1, 1, 1), ids.repeat(2, 1, 1), torch.tensor([True, False]), 1.0)
+    assert both.tolist() == [[[SKIN, HAIR, HAIR]], [[SKIN, IGNORE, HAIR]]]
+
+
+def test_doubt_takes_labels_out_of_the_loss(mixed: PartsTask) -> None:
+    ids = np.full((1, 2, 2), SKIN, np.uint8)
+    ids[0, 0, 0] = HAIR
+    batch = batch_of(ids, trusted=(False,))
+    early, _ = mixed.loss(Says(sure_of(SKIN)), batch, 0.1)
+    late, _ = mixed.loss(Says(sure_of(SKIN)), batch, 0.5)
+    assert early.item() > 1
+    assert late.item() < 0.1
+
+
+def test_sources_in_our_label_set(mixed: PartsTask) -> None:
+    people, noisy, hair = mixed.pools
+    assert mixed.outputs == K
+    assert len(people.images) == len(noisy.images) == len(hair.images) == 2
+    assert np.array_equal(people.labels[0], noisy.labels[0])
+    assert set(np.unique(hair.labels[0]).tolist()) == {HAIR, NOT_HAIR}
+    assert np.array_equal(hair.labels[0] == HAIR, people.labels[0] == HAIR)
+    np.testing.assert_allclose(mixed.shares, [0.5, 0.3, 0.2])
+
+
+def test_the_same_step_gives_the_same_batch(world: Path, mixed: PartsTask) -> None:
+    other = PartsTask(MIXED, world)
+    for phase in MIXED.phases:
+        size = phase.size_px
+        for step in (0, 3, 11):
+            a, b = mixed.batch(step, phase), other.batch(step, phase)
+            assert a.images.shape == (2, 3, size, size)
+            assert a.labels.shape == (2, size, size)
+            assert a.labels.dtype == torch.int64
+            assert a.images.abs().max() <= 1
+            assert set(a.labels.unique().tolist()) <= {*range(K), NOT_HAIR, IGNORE}
+            for name in ("images", "labels", "weight", "trusted"):
+                assert torch.equal(getattr(a, name), getattr(b, name))
+    first, second = (mixed.batch(s, MIXED.phases[0]).images for s in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_weights_and_trust_follow_the_source(mixed: PartsTask) -> None:
+    seen = set()
+    for step in range(30):
+        batch = mixed.batch(step, MIXED.phases[0])
+        for ids, weight, trusted in zip(batch.labels, batch.weight, batch.trusted, strict=True):
+            kind = "hair" if (ids == NOT_HAIR).any() else "parts"
+            seen.add((kind, round(float(weight), 3), bool(trusted)))
+    assert seen == {("parts", 1.0, True), ("parts", 0.6, False), ("hair", 1.0, True)}
+
+
+def test_mirror_keeps_what_is_not_hair() -> None:
+    image = np.zeros((1, 3, 3), np.uint8)
+    ids = np.uint8([[CELEBA19.id("left_ear"), NOT_HAIR, IGNORE]])
+    _, got = parts._mirror(image, ids)
+    assert got.tolist() == [[IGNORE, NOT_HAIR, CELEBA19.id("right_ear")]]
+
+
+def test_pictures_with_rare_parts_come_more_often() -> None:
+    hat = CELEBA19.id("hat")
+    common = np.full((4, 4), SKIN, np.uint8)
+    rare = common.copy()
+    rare[:3, :3] = hat  # 9 pixels count, 8 do not
+    few = common.copy()
+    few[:2, :4] = hat
+    odds = parts._odds([rare, *[common] * 38, few])
+    assert odds.sum() == pytest.approx(1)
+    assert odds[0] / odds[1] == pytest.approx((0.15 / (1 / 40)) ** 0.75)
+    assert odds[39] == odds[1]
+    np.testing.assert_allclose(parts._odds([common] * 4), 0.25)
+
+
+def test_rare_parts_weigh_more() -> None:
+    ids = np.zeros((100, 100), np.uint8)
+    ids[:2] = SKIN
+    ids[99, 0] = HAIR
+    ids[50:60] = IGNORE
+    source = PARTS.data[0]
+    pool = parts._Pool(source, (), (ids,), np.ones(1))
+    weights = parts._class_weights(pool)
+    assert weights.dtype == np.float32
+    assert weights[0] == pytest.approx(0.6)
+    assert weights[SKIN] == pytest.approx((0.02 / (200 / 9000)) ** 0.25)
+    assert weights[HAIR] == pytest.approx((0.02 * 9000) ** 0.25)
+    assert weights[CELEBA19.id("hat")] == 4
+
+
+class Paints(nn.Module):
+    """A net that always finds the labels given, whatever the size asked for."""
+
+    def __init__(self, ids: np.ndarray) -> None:
+        super().__init__()
+        self.ids = torch.from_numpy(ids)
+
+    def forward(self, x: Tensor) -> Tensor:
+        known = torch.where(self.ids < K, self.ids, 0).long()
+        logits = nn.functional.one_hot(known, K).permute(2, 0, 1)[None].float()
+        return nn.functional.interpolate(logits, x.shape[2:], mode="nearest")
+
+
+def test_validate_pools_one_matrix(world: Path) -> None:
+    task = PartsTask(replace(PARTS, phases=(replace(PARTS.phases[1], size_px=96),)), world)
+    right = task.val[0].labels[0]
+    right.flags.writeable = True
+    task.val = [replace(task.val[0], images=task.val[0].images[:1], labels=(right,))]
+    whole = task.validate(Paints(right))
+    assert set(whole) == {"mean_f1", *(f"f1_{p}" for p in CELEBA19.parts)}
+    assert whole["f1_hair"] > 0.9
+    assert whole["f1_hat"] == 0  # there is none: it counts as not found
+    nothing = task.validate(Paints(0 * right))
+    background = int((right == 0).sum())
+    assert nothing["f1_background"] == pytest.approx(2 * background / (background + right.size))
+    assert nothing["mean_f1"] == 0
+    half = right.copy()
+    half[:, : HW[1] // 2] = IGNORE
+    task.val = [replace(task.val[0], labels=(half,))]
+    seen = (half == 0).sum()
+    assert task.validate(Paints(0 * right))["f1_background"] == pytest.approx(
+        2 * seen / (seen + (half < K).sum())
+    )
+
+
+def test_validate_without_pictures(world: Path) -> None:
+    task = PartsTask(replace(PARTS, val=()), world)
+    assert task.validate(Paints(np.zeros((4, 4), np.uint8)))["mean_f1"] == 0
+
+
+def test_a_net_learns_a_batch(world: Path) -> None:
+    from faceparts.train.nets.partnet import PartNet
+
+    with one_thread():
+        torch.manual_seed(0)
+        task, net = PartsTask(PARTS, world), PartNet(K, (8, 8, 8, 8, 8), (1, 0, 0, 0))
+        batch = task.batch(0, PARTS.phases[0])
+        optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+        losses = []
+        for _ in range(10):
+            loss, _ = task.loss(net, batch, 0.0)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_missing_sources(world: Path) -> None:
+    with pytest.raises(BadData, match="gone"):
+        PartsTask(replace(PARTS, data=(Source("celebamask", "gone", "train", 1.0),)), world)
+    with pytest.raises(BadData, match="no occluders"):
+        PartsTask(replace(PARTS, occluders="nothing"), world)
+    with pytest.raises(UnknownName, match="no dataset named 'celeb'"):
+        PartsTask(replace(PARTS, data=(Source("celeb", "people", "train", 1.0),)), world)
