@@ -9,13 +9,13 @@ Photos on which the pixels that must go are known:
 - helen: every fourth photo, the hull of 68 landmarks (our detector was trained on these photos);
 - scut_head: SCUT-HEAD val, the ellipse in every head box, backs of heads too (ours: --what head).
 
-Ours is the effect "solid" with its defaults; deface 1.5.0 is the command line program from PyPI in
-an environment of its own (.bench-env, made on first use) with onnxruntime as its README advises,
-run as a process on PNG files with --replacewith solid and its defaults. Before hiding, every value
-is raised to at least 1, so a pixel is covered exactly when it is black afterwards. A face counts as
-left visible when less than 95 % of its pixels are covered. "Changed outside" is the area changed
-outside known faces as a share of their area, where all faces of the photos are known. Size: longer
-side of the known pixels (SCUT-HEAD: of the head box).
+Ours is faceparts.hide with its defaults (solid fill, half the detector's threshold); deface 1.5.0
+is the command line program from PyPI in an environment of its own (.bench-env, made on first use)
+with onnxruntime as its README advises, run as a process on PNG files with --replacewith solid and
+its defaults. Before hiding, every value is raised to at least 1, so a pixel is covered exactly when
+it is black afterwards. A face counts as left visible when less than 95 % of its pixels are covered.
+"Changed outside" is the area changed outside known faces as a share of their area, where all faces
+of the photos are known. Size: longer side of the known pixels (SCUT-HEAD: of the head box).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from _detectors import add_options, open_detector
 from _report import ROOT, arguments, data_folder, percent, progress, publish, table
 from _scenes import SETS, Scene
 from faceparts import folder
+from faceparts.api import HIDE_SCORE_SHARE
 from faceparts.errors import FacePartsError
 from faceparts.evaluate.heads import size_name
 from faceparts.parse import FaceParser
@@ -129,7 +130,7 @@ class Tally:
 def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
     tools: dict[str, Any] = {}
     if not args.no_ours:
-        detector = open_detector(args, min_score=args.min_score)
+        detector = open_detector(args, min_score=_least_score(args))
         tools["faceparts"] = FaceParser(detector, args.segmenter, threads=args.threads)
     if not args.no_deface:
         tools["deface"] = _install_deface(args.bench_env)
@@ -154,6 +155,14 @@ def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
         for name, tally in tallies.items():
             results[name][set_name] = tally.report()
     return results
+
+
+def _least_score(args: argparse.Namespace) -> float | None:
+    """The threshold that `faceparts.hide` takes by default, unless another one was asked for."""
+    card = getattr(open_detector(args), "card", None)
+    if args.min_score is not None or card is None:
+        return args.min_score
+    return float(HIDE_SCORE_SHARE * card.threshold)
 
 
 def _effect(what: str) -> Any:

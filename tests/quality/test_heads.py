@@ -1,0 +1,80 @@
+"""How well the shipped detector finds heads. Floors lie a little below what was measured."""
+
+import cv2
+import numpy as np
+import pytest
+
+from faceparts.datasets import scut_head
+from faceparts.evaluate import heads
+from faceparts.labels import CELEBA19
+
+SIZES_FLOOR = {16: 0.4, 24: 0.6, 32: 0.7, 64: 0.8, 128: 0.8, 256: 0.8, 512: 0.7}
+"""Head height in pixels -> least share of the heads that are found, alone on a photo."""
+RECALL_FLOOR, PRECISION_FLOOR = 0.60, 0.80
+"""On 22 photos of SCUT-HEAD val at the default threshold."""
+EMPTY_FLOOR = 0.60
+"""Share of photos without people in which nothing is found; some hold statues and pictures."""
+
+HEAD = ("skin", "nose", "glasses", "left_ear", "right_ear", "hair", "hat", "left_eye", "right_eye")
+CANVAS_PX = 1024
+
+
+@pytest.fixture(scope="module")
+def grounds(data):
+    paths = sorted((data / "no_people").glob("*.jpg"))
+    return [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def whole_heads(val_samples):
+    """Samples whose head box does not touch the picture's border, and that box."""
+    found = []
+    for sample in val_samples:
+        ys, xs = np.nonzero(np.isin(sample.labels, [CELEBA19.id(p) for p in HEAD]))
+        box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], float)
+        if box[0] > 2 and box[2] < 510 and box[1] > 2 and box[3] < 510:
+            found.append((sample, box))
+    return found
+
+
+@pytest.mark.parametrize("size_px", list(SIZES_FLOOR))
+def test_heads_of_every_size_are_found(parser, grounds, whole_heads, size_px):
+    assert len(whole_heads) >= 5
+    hits = []
+    for i, (sample, box) in enumerate(whole_heads[:10]):
+        scale = size_px / (box[3] - box[1])
+        side = round(512 * scale)
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        person = cv2.resize(sample.image, (side, side), interpolation=how)
+        body = cv2.resize((sample.labels > 0).astype(np.float32), (side, side))[..., None]
+        photo = cv2.resize(grounds[i], (CANVAS_PX, CANVAS_PX))
+        x, y = (int(v) for v in np.random.default_rng((size_px, i)).integers(0, 1025 - side, 2))
+        cut = photo[y : y + side, x : x + side]
+        cut[:] = (cut * (1 - body) + person * body).astype(np.uint8)
+        wanted = box * side / 512 + (x, y, x, y)
+        boxes = [head.box_xyxy for head in parser.detect(photo)]
+        hits.append(bool(boxes) and heads.overlap(boxes, wanted).max() >= 0.5)
+    assert np.mean(hits) >= SIZES_FLOOR[size_px], hits
+
+
+def test_scut_head(parser, data):
+    dataset = scut_head.load(data / "scut_head", "val")
+    matches = []
+    for i in range(0, len(dataset), 5):
+        sample = dataset[i]
+        found = parser.detect(sample.image)
+        boxes, scores = [h.box_xyxy for h in found], [h.score for h in found]
+        matches.append(heads.match(boxes, scores, sample.boxes_xyxy))
+    precision, recall = heads.at_threshold(heads.curve(heads.pool(matches)), 0.0)
+    assert precision >= PRECISION_FLOOR
+    assert recall >= RECALL_FLOOR
+
+
+def test_photos_without_people_stay_empty(parser, grounds):
+    empty = [not parser.detect(photo) for photo in grounds[::2]]
+    assert np.mean(empty) >= EMPTY_FLOOR
+
+
+def test_one_person_is_one_head(parser, val_samples):
+    counts = [len(parser.detect(sample.image)) for sample in val_samples[:15]]
+    assert np.mean(np.array(counts) == 1) >= 0.6, counts

@@ -1,0 +1,45 @@
+"""Whether hiding leaves anything of known faces. Floors lie a little below what was measured."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+import faceparts
+
+LEFT_VISIBLE_CEILING = {"celebamask": 0.05, "collages": 0.10, "fasseg": 0.05}
+"""Largest share of faces of which less than 95 % is covered."""
+PIXELS_CEILING = {"celebamask": 0.01, "collages": 0.03, "fasseg": 0.01}
+"""Largest share of face pixels that stay visible."""
+OUTSIDE_CEILING = 3.0
+"""Largest area changed outside the faces, as a multiple of the faces' area."""
+
+
+def scenes(data, name):
+    from _scenes import SETS  # benchmarks/_scenes.py: photos on which the faces are known
+
+    step = {"celebamask": 5, "collages": 1, "fasseg": 7}[name]
+    limit = {"celebamask": 100, "collages": 3, "fasseg": 142}[name]
+    return islice(SETS[name](data, 11), 0, limit, step)
+
+
+@pytest.mark.parametrize("name", list(LEFT_VISIBLE_CEILING))
+def test_nothing_is_left_of_a_face(data, name):
+    covered, pixels, outside_px, known_px = [], [], 0, 0
+    for scene in scenes(data, name):
+        image = np.maximum(scene.image, 1)  # black is what was hidden
+        black = (faceparts.hide(image) == 0).all(axis=2)
+        outside_px += black.sum() if scene.complete else 0
+        for face in scene.faces:
+            x0, y0, x1, y1 = face.window_xyxy
+            hidden = black[y0:y1, x0:x1][face.mask]
+            covered.append(hidden.mean())
+            pixels.append(hidden.size)
+            if scene.complete:
+                outside_px -= hidden.sum()
+                known_px += hidden.size
+    covered, pixels = np.array(covered), np.array(pixels)
+    assert np.mean(covered < 0.95) <= LEFT_VISIBLE_CEILING[name]
+    assert np.sum((1 - covered) * pixels) / pixels.sum() <= PIXELS_CEILING[name]
+    if known_px:
+        assert outside_px / known_px <= OUTSIDE_CEILING
