@@ -174,7 +174,7 @@ def warp_back(
 
     A part can only win where its probability is at least 1/K, so each part is warped within the
     bounding box of those pixels alone, in strips: no temporary array is larger than 64 MiB. Maps
-    that are shrunk by more than two are averaged first.
+    more than twice as fine as the picture are averaged first.
 
     Args:
         probs: (K, S, S) float32 of the crop, sums to 1 over K.
@@ -190,11 +190,13 @@ def warp_back(
     best = np.zeros((y1 - y0, x1 - x0), np.float32)
     ids = np.zeros(best.shape, np.uint8)
     to_picture = np.asarray(np.linalg.inv(to_map), np.float64)
+    # the border of a map is continued: so many map pixels reach beyond any window
+    endless = 4 * (x1 - x0 + y1 - y0 + 4) * float(np.abs(to_map[:2, :2]).max())
     for part in range(count):
         box = _possible_box(probs[part], 1 / count)
         if box is None:
             continue
-        left, top, right, bottom = _to_window(box, to_picture, window_xyxy, probs.shape[1:])
+        left, top, right, bottom = _to_window(box, to_picture, window_xyxy, probs.shape[1], endless)
         for ya, yb, xa, xb in _strips(left, top, right, bottom):
             matrix = to_map[:2].copy()
             matrix[:, 2] += matrix[:, :2] @ (x0 + xa, y0 + ya)
@@ -217,20 +219,23 @@ def warp_back(
 def _average_down(
     probs: NDArray[np.float32], to_crop: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Shrink maps that are more than twice as fine as the picture; (K, s, s) and picture -> map."""
-    size_px = probs.shape[1]
+    """Halve maps until they are at most twice as fine as the picture; and picture -> map."""
     finer = float(np.sqrt(abs(np.linalg.det(to_crop[:2, :2]))))
-    if finer <= 2:
-        return probs, to_crop
-    small_px = max(1, math.ceil(size_px / finer))
-    small = np.stack(
-        [cv2.resize(p, (small_px, small_px), interpolation=cv2.INTER_AREA) for p in probs]
-    ).astype(np.float32, copy=False)
-    ratio = small_px / size_px
-    shrink = np.array(
-        [[ratio, 0, ratio / 2 - 0.5], [0, ratio, ratio / 2 - 0.5], [0, 0, 1]], np.float64
-    )
-    return small, shrink @ to_crop
+    while finer > 2 and probs.shape[1] > 1:
+        count, size_px, _ = probs.shape
+        small_px = -(-size_px // 2)
+        if size_px % 2:
+            halves = [cv2.resize(p, (small_px,) * 2, interpolation=cv2.INTER_AREA) for p in probs]
+            probs = np.stack(halves).astype(np.float32, copy=False)
+        else:  # all maps below each other are one picture
+            tall = np.ascontiguousarray(probs).reshape(count * size_px, size_px)
+            half = cv2.resize(tall, (small_px, count * small_px), interpolation=cv2.INTER_AREA)
+            probs = np.asarray(half, np.float32).reshape(count, small_px, small_px)
+        ratio = small_px / size_px
+        shift = ratio / 2 - 0.5
+        to_crop = np.array([[ratio, 0, shift], [0, ratio, shift], [0, 0, 1.0]]) @ to_crop
+        finer *= ratio
+    return probs, to_crop
 
 
 def _possible_box(
@@ -248,17 +253,16 @@ def _to_window(
     box: tuple[float, float, float, float],
     to_picture: NDArray[np.float64],
     window_xyxy: tuple[int, int, int, int],
-    map_hw: tuple[int, ...],
+    size_px: int,
+    endless: float,
 ) -> tuple[int, int, int, int]:
     """Window pixels that a box of map pixels reaches through bilinear weights."""
     x0, y0, x1, y1 = window_xyxy
     left, top, right, bottom = box
-    # the border of the map is continued without end
-    far = 4.0 * (x1 - x0 + y1 - y0 + 4) / abs(np.linalg.det(to_picture[:2, :2])) ** 0.5
-    left -= far if left == 0 else 1
-    top -= far if top == 0 else 1
-    right += far if right == map_hw[1] - 1 else 1
-    bottom += far if bottom == map_hw[0] - 1 else 1
+    left -= endless if left == 0 else 1
+    top -= endless if top == 0 else 1
+    right += endless if right == size_px - 1 else 1
+    bottom += endless if bottom == size_px - 1 else 1
     corners = np.array([(x, y) for x in (left, right) for y in (top, bottom)])
     reach = corners @ to_picture[:2, :2].T + to_picture[:2, 2]
     limits = (x1 - x0, y1 - y0)
