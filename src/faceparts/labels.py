@@ -127,11 +127,10 @@ PARENTS: dict[str, dict[str, str]] = {
     ),
     "fasseg6": {
         **dict.fromkeys(("mouth", "upper_lip", "lower_lip"), "mouth"),
-        **dict.fromkeys(
-            ("skin", "left_brow", "right_brow", "left_ear", "right_ear", "neck", "beard"), "skin"
-        ),
+        **dict.fromkeys(("skin", "left_ear", "right_ear", "neck", "beard"), "skin"),
         **dict.fromkeys(("left_eye", "right_eye", "glasses"), "eyes"),
-        **dict.fromkeys(("hair", "hat"), "hair"),
+        # measured on V2: brows are painted as hair
+        **dict.fromkeys(("hair", "hat", "left_brow", "right_brow"), "hair"),
     },
     "face2": dict.fromkeys(
         (

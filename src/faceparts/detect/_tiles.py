@@ -28,6 +28,13 @@ MAX_TILES = 24
 MIDDLE_PX = 2048
 """Longer side of the tiled level between whole view and tiles, for pictures of twice that side."""
 
+CLOSER = 1.5
+"""How much larger a picture is seen in the closer look for small heads."""
+
+CLOSER_SIDES_PX = (SMALL_PX, 2048)
+"""Longer sides of the pictures that get a closer look: smaller ones are enlarged anyway, larger
+ones have more pixels than small heads need."""
+
 CUT_PX = 4.0
 """A box this close to an inner border counts as cut by it."""
 
@@ -122,6 +129,23 @@ def views(
         tiled = _tiles(_scale_to_side(image, tile_scale))
         while some := list(islice(tiled, batch)):
             yield some
+
+
+def closer_views(image: Image, *, whole_px: int = 1024, batch: int = 4) -> Iterator[list[View]]:
+    """Batches of views that all have one size: the picture enlarged by `CLOSER`, whole or in tiles.
+
+    Empty for pictures whose longer side is out of `CLOSER_SIDES_PX`.
+    """
+    longer = max(image.shape[:2])
+    if not CLOSER_SIDES_PX[0] <= longer <= CLOSER_SIDES_PX[1]:
+        return
+    level = _scale_to_side(image, CLOSER)
+    if longer <= whole_px:
+        yield [level]
+        return
+    tiled = _tiles(level)
+    while some := list(islice(tiled, batch)):
+        yield some
 
 
 def stack_padded(some: list[View], multiple: int = 32) -> NDArray[np.uint8]:

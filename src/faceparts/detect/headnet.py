@@ -12,6 +12,7 @@ An anchor-free net in the manner of CenterNet (Zhou et al., "Objects as Points",
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from faceparts.crops import check_image
 from faceparts.detect._suppress import suppress
-from faceparts.detect._tiles import View, is_cut, stack_padded, views
+from faceparts.detect._tiles import View, closer_views, is_cut, stack_padded, views
 from faceparts.errors import BadWeights, UsageError
 from faceparts.types import POINTS, Head, Image, ModelCard
 from faceparts.weights import Net, normalise, open_net
@@ -34,6 +35,19 @@ MAX_CANDIDATES = 1000
 
 SEEN = 0.3
 """Visibility from which a point counts as seen."""
+
+SMALL_HEAD_PX = 64
+"""Where a head of at most this size is suspected, the picture is looked at once more, enlarged."""
+
+SUSPECT = 0.5
+"""Share of the threshold from which a find is a suspicion."""
+
+CLOSER_UP_TO_PX = 96
+"""Heads up to this size are looked for in the closer look."""
+
+UNCONFIRMED = 0.6
+"""What remains of the score of such a head from the first look, so that the closer one's box wins
+and what only the first saw counts less, but is not lost."""
 
 _CHANNELS = {"heat": 1, "box": 4, "points": 3 * len(POINTS)}
 _BATCH = 4
@@ -50,6 +64,34 @@ class Candidates:
     def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
         """Some of the candidates."""
         return Candidates(self.boxes_xyxy[chosen], self.scores[chosen], self.points[chosen])
+
+    def sizes_px(self) -> NDArray[np.float64]:
+        """(N,) square roots of the boxes' areas."""
+        sides = self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]
+        return np.asarray(np.sqrt(sides[:, 0] * sides[:, 1]))
+
+
+def join(some: Sequence[Candidates]) -> Candidates:
+    """All candidates of at least one list of them."""
+    return Candidates(
+        np.concatenate([c.boxes_xyxy for c in some]),
+        np.concatenate([c.scores for c in some]),
+        np.concatenate([c.points for c in some]),
+    )
+
+
+def prefer_closer(first: Candidates, closer: Sequence[Candidates]) -> Candidates:
+    """Join the first look with the closer one, whose word on small heads counts more.
+
+    Without a closer look the first stays as it is.
+    """
+    if not closer:
+        return first
+    small = first.sizes_px() <= CLOSER_UP_TO_PX
+    doubted = Candidates(
+        first.boxes_xyxy, np.where(small, first.scores * UNCONFIRMED, first.scores), first.points
+    )
+    return join([doubted, *(c.take(c.sizes_px() <= CLOSER_UP_TO_PX) for c in closer)])
 
 
 def decode(
@@ -98,7 +140,8 @@ class HeadNet:
     Args:
         net: the opened file.
         min_score: score from which a find counts; ``None`` = the card's threshold.
-        tiles: look at big pictures in tiles too, not only as a whole; slower, finds small heads.
+        tiles: look at big pictures in tiles too, and once more enlarged where small heads are
+            suspected; slower, finds small heads.
         max_side_px: longer side of the whole view.
 
     Raises:
@@ -148,11 +191,12 @@ class HeadNet:
         """
         check_image(image)
         seen = views(image, whole_px=self._max_side_px, tiles=self._tiles, batch=self._batch)
-        found = [self._look(view_batch) for view_batch in seen]
-        boxes = np.concatenate([f.boxes_xyxy for batch in found for f in batch])
-        scores = np.concatenate([f.scores for batch in found for f in batch])
-        points = np.concatenate([f.points for batch in found for f in batch])
-        best = Candidates(boxes, scores, points).take(suppress(boxes, scores))
+        found = join([found for some in seen for found in self._look(some)])
+        if self._tiles and (found.sizes_px() <= SMALL_HEAD_PX).any():
+            closer = closer_views(image, whole_px=self._max_side_px, batch=self._batch)
+            found = prefer_closer(found, [c for some in closer for c in self._look(some)])
+        found = found.take(found.scores >= self._threshold)
+        best = found.take(suppress(found.boxes_xyxy, found.scores))
         return [
             Head((float(x0), float(y0), float(x1), float(y1)), score, marks, "headnet")
             for (x0, y0, x1, y1), score, marks in zip(
@@ -178,7 +222,7 @@ class HeadNet:
                     maps["heat"][i, 0, :view_h, :view_w],
                     maps["box"][i, :, :view_h, :view_w],
                     maps["points"][i, :, :view_h, :view_w],
-                    self._threshold,
+                    self._threshold * SUSPECT,
                 ),
                 view,
             )

@@ -105,6 +105,8 @@ def _face_frame(labels: NDArray[np.uint8], label_set: LabelSet) -> _FaceFrame | 
     if len(found) == 2:
         (rx, ry), (lx, ly) = found
         angle = float(np.degrees(np.arctan2(ly - ry, lx - rx)))
+        if abs(angle) > 100:  # labels with swapped sides
+            angle -= float(np.copysign(180, angle))
         eyes = np.array([(rx + lx) / 2, (ry + ly) / 2])
     elif found:
         eyes = np.array([centre[0], found[0][1]])
