@@ -284,14 +284,10 @@ def load_initial(net: nn.Module, name_or_path: str) -> list[str]:
     for tensor in model.graph.initializer:
         name = tensor.name.removesuffix(".half").removeprefix("net.")
         stored[name] = numpy_helper.to_array(tensor)
-    own = net.state_dict()
-    left = []
-    for name, value in own.items():
-        found = stored.get(name)
-        if found is not None and found.shape == tuple(value.shape):
-            value.copy_(torch.from_numpy(found.astype(np.float32)))
-        elif not name.endswith("num_batches_tracked"):
-            left.append(name)
+    own = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    left = [k for k, v in own.items() if k not in stored or stored[k].shape != tuple(v.shape)]
     if len(left) > len(own) / 2:
         raise BadWeights(f"{path}: fits {len(own) - len(left)} of {len(own)} values of this net")
+    for name in own.keys() - set(left):
+        own[name].copy_(torch.from_numpy(stored[name].astype(np.float32)))
     return left
