@@ -1,0 +1,275 @@
+"""The training loop: interrupted or not the same weights, whole checkpoints, plain logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from faceparts.train import loop
+from faceparts.train.config import Phase, Recipe, recipe_from_table
+from faceparts.train.loop import State, TrainingFailed
+from faceparts.train.nets import partnet
+from train_world import HEADS, PARTS, one_thread, state_of, write_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread, and a partnet of a few thousand values."""
+    widths, depths = (4, 8, 8, 8, 8), (1, 0, 0, 0)
+    monkeypatch.setattr(partnet, "build", lambda parts: partnet.PartNet(parts, widths, depths))
+    with one_thread():
+        yield
+
+
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
+
+
+def assert_same(a: State, b: State) -> None:
+    assert a.step == b.step
+    for one, other in ((a.net, b.net), (a.average, b.average)):
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name]), name
+    first, second = a.optimizer.state_dict()["state"], b.optimizer.state_dict()["state"]
+    assert first.keys() == second.keys()
+    for key, values in first.items():
+        for name, value in values.items():
+            assert torch.equal(value, second[key][name]), name
+
+
+def test_interrupted_and_resumed_is_the_same_to_the_bit(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = loop.train(PARTS, world, tmp_path / "whole", quiet=True)
+    assert whole.step == 6
+
+    real = loop.take_step
+
+    def stop_at_five(recipe: Recipe, state: State, *rest: Any) -> Any:
+        if state.step == 5:
+            raise KeyboardInterrupt
+        return real(recipe, state, *rest)
+
+    monkeypatch.setattr(loop, "take_step", stop_at_five)
+    out = tmp_path / "twice"
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(PARTS, world, out, quiet=True)
+    monkeypatch.setattr(loop, "take_step", real)
+    saved = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert saved["step"] == 3  # save_every
+    resumed = loop.train(PARTS, world, out, quiet=True)
+    assert_same(whole, resumed)
+    assert_same(whole, loop.train(PARTS, world, out, quiet=True))  # nothing left to do
+
+
+def test_the_seed_decides(world: Path, tmp_path: Path) -> None:
+    recipe = replace(PARTS, steps=2, val=())
+    first = loop.train(recipe, world, tmp_path / "a", quiet=True)
+    again = loop.train(recipe, world, tmp_path / "b", quiet=True)
+    other = loop.train(replace(recipe, seed=4), world, tmp_path / "c", quiet=True)
+    assert_same(first, again)
+    assert not torch.equal(first.net.head.weight, other.net.head.weight)
+
+
+def test_what_a_training_leaves(world: Path, tmp_path: Path) -> None:
+    recipe = replace(PARTS, steps=41, val_every=30, phases=(Phase(1.0, 32, 2),))
+    out = tmp_path / "new" / "run"
+    state = loop.train(recipe, world, out, quiet=True)
+    assert sorted(p.name for p in out.iterdir()) == ["checkpoint.pt", "log.jsonl", "recipe.json"]
+    assert recipe_from_table(json.loads((out / "recipe.json").read_text()), "x") == recipe
+    rows = rows_of(out)
+    assert [r["step"] for r in rows if "loss" in r] == [20, 40]
+    assert [r["step"] for r in rows if "val" in r] == [30, 41]
+    for row in rows:
+        assert row["s"] >= 0
+        if "loss" in row:
+            assert set(row) == {"step", "loss", "lr", "s", "entropy", "dice"}
+            assert 0 < row["lr"] <= recipe.lr
+        else:
+            assert 0 <= row["val"]["mean_f1"] <= 1
+    saved = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert saved["step"] == state.step == 41
+    assert saved["elapsed_s"] == state.elapsed_s > 0
+
+
+def test_by_the_clock(world: Path, tmp_path: Path) -> None:
+    recipe = replace(PARTS, minutes=0.01, val=())
+    state = loop.train(recipe, world, tmp_path, quiet=True)
+    assert state.step >= 1
+    assert state.elapsed_s >= 0.6
+
+
+def test_heads_train_too(world: Path, tmp_path: Path) -> None:
+    state = loop.train(replace(HEADS, steps=2, save_every=5), world, tmp_path, quiet=True)
+    assert state.step == 2
+    (row,) = rows_of(tmp_path)
+    assert set(row["val"]) == {"recall", "precision"}
+
+
+def test_a_loss_that_is_no_number(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = loop.make_task(replace(PARTS, val=()), world)
+    real = task.loss
+
+    def breaks(net: nn.Module, batch: Any, progress: float) -> Any:
+        loss, shares = real(net, batch, progress)
+        return (loss * float("nan") if progress > 0.4 else loss), shares
+
+    monkeypatch.setattr(task, "loss", breaks)
+    monkeypatch.setattr(loop, "make_task", lambda recipe, root: task)
+    with pytest.raises(TrainingFailed, match=r"step 3: the loss is nan; lower lr \(0\.002\)"):
+        loop.train(PARTS, world, tmp_path, quiet=True)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert saved["step"] == 3
+    assert all(torch.isfinite(v).all() for v in saved["net"].values())
+
+
+def fresh() -> State:
+    return loop.make_state(PARTS, 19)
+
+
+def test_a_checkpoint_there_and_back(tmp_path: Path) -> None:
+    state = fresh()
+    state.step, state.elapsed_s = 7, 1.5
+    with torch.no_grad():
+        state.average.head.weight += 1
+    loop.save_checkpoint(state, tmp_path / "checkpoint.pt")
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+    other = loop.make_state(replace(PARTS, seed=9), 19)
+    loop.load_checkpoint(other, tmp_path / "checkpoint.pt")
+    assert_same(state, other)
+    assert other.elapsed_s == 1.5
+    assert not torch.equal(other.average.head.weight, other.net.head.weight)
+
+
+def test_a_checkpoint_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    state = fresh()
+    loop.save_checkpoint(state, path)
+    before = path.read_bytes()
+
+    def half(values: Any, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        loop.save_checkpoint(state, path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["empty", "text", "cut", "flipped", "other net", "other things"])
+def test_a_damaged_checkpoint(how: str, world: Path, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    loop.save_checkpoint(fresh(), path)
+    data = bytearray(path.read_bytes())
+    if how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "flipped":
+        at = data.index(b"checkpoint/data.pkl") + 60
+        data[at : at + 200] = bytes(b ^ 0x5A for b in data[at : at + 200])
+        path.write_bytes(data)
+    elif how == "other net":
+        loop.save_checkpoint(loop.make_state(PARTS, 3), path)
+    elif how == "other things":
+        torch.save([1, 2], path)
+    else:
+        path.write_bytes(b"" if how == "empty" else b"no checkpoint")
+    with pytest.raises(TrainingFailed, match=r"checkpoint\.pt: not a checkpoint of this recipe"):
+        loop.train(PARTS, world, tmp_path, quiet=True)
+
+
+def rate(progress: float, **changed: Any) -> float:
+    recipe = replace(PARTS, lr=0.1, **changed)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=9)
+    optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+    got = loop.set_rate(recipe, optimizer, progress)
+    assert [g["lr"] for g in optimizer.param_groups] == [got, got]
+    return got
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    assert rate(0, warmup=0.2) == pytest.approx(0.1 * 0.02)
+    assert rate(0.1, warmup=0.2) == pytest.approx(0.1 * 0.51)
+    assert rate(0.2, warmup=0.2) == pytest.approx(0.1)
+    assert rate(0.6, warmup=0.2) == pytest.approx(0.1 * (0.01 + 0.99 / 2))
+    assert rate(1.0, warmup=0.2) == pytest.approx(0.1 * 0.01)
+    assert rate(1.3, warmup=0.2) == pytest.approx(0.1 * 0.01)
+    assert rate(0, warmup=0) == pytest.approx(0.1)
+    falling = [rate(p) for p in np.linspace(0.03, 1, 50)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_progress_by_steps_and_by_the_clock() -> None:
+    state = fresh()
+    state.step, state.elapsed_s = 3, 30.0
+    assert loop.progress_of(PARTS, state) == 0.5
+    assert loop.progress_of(PARTS, state, ahead=1) == pytest.approx(4 / 6)
+    assert loop.progress_of(replace(PARTS, minutes=2), state) == 0.25
+    assert loop.progress_of(replace(PARTS, minutes=2), state, ahead=1) == 0.25
+
+
+def test_the_average_follows_quickly_at_first_and_slowly_then() -> None:
+    state = fresh()
+    start, was = state_of(state.net), state_of(state.average)
+    with torch.no_grad():
+        for value in state.net.state_dict().values():
+            value.add_(1)
+    state.step = 1
+    loop.update_average(replace(PARTS, ema=0.9), state)  # 2 / 11 of the old
+    name = "head.weight"
+    torch.testing.assert_close(state.average.state_dict()[name], was[name] + 9 / 11)
+    counter = "stem.1.num_batches_tracked"
+    assert state.average.state_dict()[counter] == start[counter] + 1
+    state.step = 10_000
+    loop.update_average(replace(PARTS, ema=0.9), state)
+    torch.testing.assert_close(
+        state.average.state_dict()[name], was[name] + 9 / 11 + 0.1 * (1 - 9 / 11)
+    )
+
+
+def test_only_matrices_decay() -> None:
+    decayed, plain = fresh().optimizer.param_groups
+    assert decayed["weight_decay"] == PARTS.weight_decay
+    assert plain["weight_decay"] == 0
+    assert all(p.ndim > 1 for p in decayed["params"])
+    assert all(p.ndim <= 1 for p in plain["params"])
+    count = sum(1 for _ in fresh().net.parameters())
+    assert len(decayed["params"]) + len(plain["params"]) == count
+
+
+def test_text_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text("old")
+    loop.write_text(path, json.dumps(asdict(PARTS)))
+    assert recipe_from_table(json.loads(path.read_text()), "x") == PARTS
+    assert [p.name for p in tmp_path.iterdir()] == ["recipe.json"]
+
+
+def test_the_bar_is_shown_unless_quiet(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = replace(PARTS, steps=1, val=())
+    loop.train(recipe, world, tmp_path / "a", quiet=True)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+    loop.train(recipe, world, tmp_path / "b")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "%" in captured.err
