@@ -28,6 +28,9 @@ MAX_TILES = 24
 MIDDLE_PX = 2048
 """Longer side of the tiled level between whole view and tiles, for pictures of twice that side."""
 
+FAR_PX = 256
+"""Longer side of the far look: heads that fill much of a picture are easiest to see small."""
+
 CLOSER = 1.5
 """How much larger a picture is seen in the closer look for small heads."""
 
@@ -129,6 +132,11 @@ def views(
         tiled = _tiles(_scale_to_side(image, tile_scale))
         while some := list(islice(tiled, batch)):
             yield some
+
+
+def far_view(image: Image) -> View:
+    """The whole picture, its longer side at most `FAR_PX`."""
+    return _scale_to_side(image, min(1.0, FAR_PX / max(image.shape[:2])))
 
 
 def closer_views(image: Image, *, whole_px: int = 1024, batch: int = 4) -> Iterator[list[View]]:
