@@ -280,3 +280,13 @@ def test_a_piece_that_is_no_picture(how: str, tmp_path: Path) -> None:
 def test_trim_keeps_what_is_all_clear() -> None:
     clear = solid(4, 4, alpha=0)
     assert np.array_equal(occlude._trim(clear), clear)
+
+
+def test_swapped_eyes_do_not_turn_the_frame() -> None:
+    one = draw()
+    swapped = np.uint8(CELEBA19.mirror)[one.ids]
+    right, wrong = (occlude._face_frame(ids, CELEBA19) for ids in (one.ids, swapped))
+    assert right is not None
+    assert wrong is not None
+    assert 5 < right.angle_deg < 13  # drawn at 9 degrees
+    assert wrong.angle_deg == pytest.approx(right.angle_deg)
