@@ -13,7 +13,7 @@ import faceparts
 from faceparts import api, weights
 from faceparts.errors import UnknownName, UnreadableImage, UsageError
 
-DISKS = [(102.0, 102.0, 30.0), (402.0, 202.0, 45.0)]
+DISKS = [(102.0, 102.0, 30.0), (402.0, 202.0, 32.0)]
 
 
 @pytest.fixture(autouse=True)
