@@ -365,3 +365,62 @@ def test_maps_of_another_size_are_refused(detector, monkeypatch):
     monkeypatch.setattr(type(detector._net), "run", lambda *_: wrong)
     with pytest.raises(BadWeights, match=r"'box': got \(1, 4, 8, 9\), wanted \(1, 4, 8, 8\)"):
         detector.detect(np.zeros((8, 8, 3), np.uint8))
+
+
+# --- the closer and the far look ----------------------------------------------------------------
+
+
+def some(*rows: tuple[float, float, float, float, float]) -> headnet.Candidates:
+    """Candidates without points from (left, top, right, bottom, score)."""
+    values = np.array(rows, np.float64).reshape(-1, 5)
+    return headnet.Candidates(values[:, :4], values[:, 4], np.full((len(values), 7, 3), np.nan))
+
+
+def test_the_closer_look_is_half_again_as_large_and_only_for_common_sizes():
+    assert list(_tiles.closer_views(np.zeros((300, 500, 3), np.uint8))) == []
+    assert list(_tiles.closer_views(np.zeros((1500, 2100, 3), np.uint8))) == []
+    ((view,),) = _tiles.closer_views(np.zeros((480, 640, 3), np.uint8))
+    assert view.image.shape == (720, 960, 3) and view.cut == (False,) * 4
+    np.testing.assert_allclose(view.ratio_xy, [2 / 3, 2 / 3])
+    tiles = [v for batch in _tiles.closer_views(np.zeros((900, 1400, 3), np.uint8)) for v in batch]
+    assert len(tiles) == 6 and all(max(v.image.shape) <= _tiles.TILE_PX for v in tiles)
+
+
+def test_the_far_look_never_enlarges():
+    assert _tiles.far_view(np.zeros((100, 60, 3), np.uint8)).image.shape == (100, 60, 3)
+    view = _tiles.far_view(np.zeros((480, 640, 3), np.uint8))
+    assert view.image.shape == (192, 256, 3)
+    np.testing.assert_allclose(view.ratio_xy, [2.5, 2.5])
+
+
+def test_without_a_closer_look_the_first_stays():
+    first = some((0, 0, 10, 10, 0.8))
+    assert headnet.prefer_closer(first, []) is first
+
+
+def test_the_closer_look_outweighs_the_first_on_small_heads_only():
+    first = some((0, 0, 10, 10, 0.8), (0, 0, 200, 200, 0.7))
+    closer = [some((1, 0, 11, 10, 0.5), (0, 0, 300, 300, 0.9)), some((50, 50, 60, 60, 0.4))]
+    joined = headnet.prefer_closer(first, closer)
+    np.testing.assert_allclose(joined.scores, [0.8 * headnet.UNCONFIRMED, 0.7, 0.5, 0.4])
+    np.testing.assert_allclose(joined.boxes_xyxy[2:], [[1, 0, 11, 10], [50, 50, 60, 60]])
+    best = suppress(joined.boxes_xyxy, joined.scores)
+    assert 2 in best and 0 not in best, "the closer look's box wins"
+
+
+def test_a_small_head_is_looked_at_again_and_found_where_it_is(heads_file, disks, monkeypatch):
+    looks = []
+    true_look = headnet.HeadNet._look
+
+    def look(self, views):
+        looks.append(views[0].image.shape[:2])
+        return true_look(self, views)
+
+    monkeypatch.setattr(headnet.HeadNet, "_look", look)
+    picture = disks((480, 640), [(300, 200, 16)])
+    heads = headnet.load(heads_file, threads=1).detect(picture)
+    assert_found(heads, [(300, 200, 16)])
+    assert looks == [(480, 640), (720, 960), (192, 256)]
+    looks.clear()
+    headnet.load(heads_file, threads=1, tiles=False).detect(picture)
+    assert looks == [(480, 640), (192, 256)]
