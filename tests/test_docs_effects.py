@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from faceparts import folder
-from faceparts.effects._parts import GROUPS
+from faceparts.labels import GROUPS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "effects.md").read_text("utf-8")
 NAMES = folder.names("faceparts.effects")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drawn import drawn_face
+from faceparts import effects, folder
 from faceparts.effects._check import parse_color
 from faceparts.effects._region import Hiding, hidden_region
 from faceparts.effects.blur import Blur
@@ -18,6 +19,14 @@ from faceparts.errors import UnknownName, UsageError
 from faceparts.types import Face, Image
 
 HIDING: list[type[Hiding]] = [Solid, Mosaic, Blur]
+
+
+def test_all_that_hide_are_listed() -> None:
+    kinds = {
+        n: folder.load("faceparts.effects", n).EFFECT for n in folder.names("faceparts.effects")
+    }
+    assert {name for name, kind in kinds.items() if issubclass(kind, Hiding)} == set(effects.HIDING)
+    assert effects.HIDING[0] == "solid"
 
 
 def full_mask(face: Face, effect: Hiding) -> NDArray[np.bool_]:

@@ -122,12 +122,6 @@ def test_group_without_parts_cannot_be_shown() -> None:
         _parts.require_mask(face, "lips")
 
 
-def test_ears_are_face_and_hair_is_not() -> None:
-    assert "left_ear" in _parts.GROUPS["face"]
-    assert "hair" not in _parts.GROUPS["face"]
-    assert {"hair", "hat", "earring"} < set(_parts.GROUPS["head"])
-
-
 # --- rule 1: the mask, grown --------------------------------------------------------------------
 
 
@@ -477,7 +471,7 @@ def test_part_mask_and_oval_are_always_hidden(
 ) -> None:
     face = drawn[1]
     got = full_mask(face, what=what, margin=margin)
-    parts = tuple(p for p in _parts.GROUPS[what] if p in face.label_set.parts)
+    parts = tuple(p for p in label_sets.GROUPS[what] if p in face.label_set.parts)
     assert got[_as_full(face, parts)].all()
     least = face.head.box_xyxy if what == "head" else _region.face_oval(face).box_xyxy
     assert got[oval_centers(least, face.source_hw)].all()

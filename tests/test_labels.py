@@ -137,3 +137,22 @@ def test_parents_name_parts_that_exist() -> None:
     for target, parents in labels.PARENTS.items():
         assert set(parents) <= known
         assert set(parents.values()) <= set(labels.get(target).parts)
+
+
+def test_groups_of_parts() -> None:
+    bare, face, head = set(labels.BARE_FACE), set(labels.GROUPS["face"]), set(labels.GROUPS["head"])
+    assert face - bare == {"glasses", "facewear", "left_ear", "right_ear"}
+    assert head - face == {"hair", "hat", "earring"}
+    assert bare < face < head
+
+
+def test_groups_name_parts_that_exist() -> None:
+    known = {p for name in labels.names() for p in labels.get(name).parts[1:]}
+    for parts in labels.GROUPS.values():
+        assert set(parts) <= known
+        assert len(set(parts)) == len(parts)
+
+
+def test_eyes_that_share_one_class_are_face() -> None:
+    eyes = np.array([labels.FASSEG6.id("eyes")], np.uint8)
+    assert labels.convert(eyes, labels.FASSEG6, labels.FACE2).tolist() == [labels.FACE2.id("face")]

@@ -14,6 +14,7 @@ from PIL import Image as Pil
 from PIL import ImageOps
 
 from faceparts import folder, weights
+from faceparts.effects import HIDING
 from faceparts.errors import UsageError
 from faceparts.images import Picture, encode_picture, read_picture, to_rgb
 from faceparts.parse import FaceParser
@@ -161,8 +162,8 @@ def hide(
 def _make_effect(name: str, **values: Any) -> Any:
     kind = folder.load("faceparts.effects", name).EFFECT
     known = [field.name for field in fields(kind)]
-    if not {"what", "keep"} <= set(known):
-        raise UsageError(f"effect {name!r} does not hide; take 'solid', 'mosaic' or 'blur'")
+    if name not in HIDING:
+        raise UsageError(f"effect {name!r} does not hide; take one of: {', '.join(HIDING)}")
     for key in values:
         if key not in known:
             raise UsageError(f"effect {name!r} has no field {key!r}; there are: {', '.join(known)}")

@@ -1,7 +1,8 @@
 """Label sets and the lossless tables between them.
 
 Part names are the same in every set, so a table between two sets follows from the names; what a
-set merges or lacks is written down in `PARENTS`. Left and right are always the **subject's**:
+set merges or lacks is written down in `PARENTS`, which parts make a face or a head in `BARE_FACE`
+and `GROUPS`. Left and right are always the **subject's**:
 measured on the data, CelebAMask-HQ's ``l_*`` masks lie on the image right.
 """
 
@@ -117,6 +118,32 @@ _SETS = {
     s.name: s for s in (CELEBA19, BISENET19, LAPA11, FACESYNTHETICS19, LFW3, FASSEG6, FACE2, HAIR2)
 }
 
+BARE_FACE = (
+    *("skin", "nose", "left_eye", "right_eye", "left_brow", "right_brow", "mouth"),
+    *("upper_lip", "lower_lip", "beard", "face", "eyes"),
+)
+"""Parts of the face itself, without ears and without what may cover it.
+
+``face`` and ``eyes`` are what lfw3, face2 and fasseg6 merge some of them into.
+"""
+
+_FACE = (*BARE_FACE, "glasses", "facewear", "left_ear", "right_ear")
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "face": _FACE,
+    "head": (*_FACE, "hair", "hat", "earring"),
+    "eyes": ("left_eye", "right_eye", "eyes", "glasses"),
+    "brows": ("left_brow", "right_brow"),
+    "ears": ("left_ear", "right_ear"),
+    "lips": ("upper_lip", "lower_lip"),
+}
+"""Short names for several parts.
+
+Ears belong to the face because their shape tells people apart; glasses belong to the eyes because
+a parser calls what lies behind the lenses glasses. Where a label set has a part of the same name
+(``face`` in lfw3, ``eyes`` in fasseg6), the group contains it.
+"""
+
 PARENTS: dict[str, dict[str, str]] = {
     "lfw3": dict.fromkeys(
         (
@@ -132,13 +159,7 @@ PARENTS: dict[str, dict[str, str]] = {
         # measured on V2: brows are painted as hair
         **dict.fromkeys(("hair", "hat", "left_brow", "right_brow"), "hair"),
     },
-    "face2": dict.fromkeys(
-        (
-            *("skin", "nose", "left_eye", "right_eye", "left_brow", "right_brow", "mouth"),
-            *("upper_lip", "lower_lip", "beard"),
-        ),
-        "face",
-    ),
+    "face2": dict.fromkeys(BARE_FACE, "face"),
     "hair2": {},
     "celeba19": {"beard": "skin"},
 }

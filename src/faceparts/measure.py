@@ -30,10 +30,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts.labels import PARENTS
+from faceparts.labels import BARE_FACE
 from faceparts.types import POINTS, Face
 
-_FACE = frozenset((*PARENTS["face2"], "face", "eyes"))
 _MIN_YELLOW = 1.0
 _MIN_SKIN_CONFIDENCE = 0.5
 
@@ -73,7 +72,7 @@ def measure(face: Face) -> dict[str, float]:
         row[f"area_{part}_px"] = float(area_px)
         row[f"{part}_x_px"] = float(x)
         row[f"{part}_y_px"] = float(y)
-    face_px = sum(int(a) for part, a in zip(parts, areas_px, strict=True) if part in _FACE)
+    face_px = sum(int(a) for part, a in zip(parts, areas_px, strict=True) if part in BARE_FACE)
     row["visible_share"] = min(_divide(face_px, inside_px), 1.0)
 
     right, left = _find_eyes(face, centroids)

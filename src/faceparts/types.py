@@ -203,7 +203,7 @@ class Face:
             UnknownName: a part is not in the label set.
         """
         if not parts:
-            return self.labels != 0
+            return np.asarray(self.labels != 0)
         table = np.zeros(256, bool)
         table[[self.label_set.id(p) for p in parts]] = True
         chosen: NDArray[np.bool_] = table[self.labels]

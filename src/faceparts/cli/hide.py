@@ -8,12 +8,7 @@ import click
 
 from faceparts.cli._effects import EffectCommand
 from faceparts.cli._options import Common, Writing, common_options, writing_options
-
-HIDING = ("solid", "mosaic", "blur")
-"""Effects that hide; the first is the default and cannot be undone."""
-
-MIN_SCORE_SHARE = 0.5
-"""Heads count from half the detector's own threshold on: better one box too many than a face."""
+from faceparts.effects import HIDING
 
 
 @click.command("hide", cls=EffectCommand, effects=HIDING)
@@ -34,9 +29,10 @@ def hide(common: Common, writing: Writing, effect: str, chosen: Mapping[str, obj
     folder is complete. Unless --min-score is given, heads count from half the detector's usual
     score on.
     """
+    from faceparts.api import HIDE_SCORE_SHARE
     from faceparts.cli._change import change
 
-    return change("hide", common, writing, effect, chosen, min_score_share=MIN_SCORE_SHARE)
+    return change("hide", common, writing, effect, chosen, min_score_share=HIDE_SCORE_SHARE)
 
 
 COMMAND = hide

@@ -11,27 +11,6 @@ from faceparts import labels
 from faceparts.errors import UnknownName, UsageError
 from faceparts.types import Face, LabelSet
 
-_FACE = (
-    *("skin", "nose", "left_eye", "right_eye", "left_brow", "right_brow", "mouth"),
-    *("upper_lip", "lower_lip", "beard", "face", "eyes", "glasses", "facewear"),
-    *("left_ear", "right_ear"),
-)
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "face": _FACE,
-    "head": (*_FACE, "hair", "hat", "earring"),
-    "eyes": ("left_eye", "right_eye", "eyes", "glasses"),
-    "brows": ("left_brow", "right_brow"),
-    "ears": ("left_ear", "right_ear"),
-    "lips": ("upper_lip", "lower_lip"),
-}
-"""Short names for several parts.
-
-Ears belong to the face because their shape tells people apart; glasses belong to the eyes because
-a parser calls what lies behind the lenses glasses. Where a label set has a part of the same name
-(``face`` in lfw3, ``eyes`` in fasseg6), the group contains it.
-"""
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -44,7 +23,7 @@ class Wanted:
 def known_words() -> list[str]:
     """Every word that some label set understands, sorted."""
     parts = {p for name in labels.names() for p in labels.get(name).parts[1:]}
-    return sorted(parts | set(GROUPS))
+    return sorted(parts | set(labels.GROUPS))
 
 
 def split_words(text: str) -> tuple[str, ...]:
@@ -90,9 +69,9 @@ def resolve(label_set: LabelSet, text: str) -> tuple[Wanted, ...]:
     """
     wanted = []
     for word in split_words(text):
-        if word not in GROUPS:
+        if word not in labels.GROUPS:
             label_set.id(word)
-        group = GROUPS.get(word, (word,))
+        group = labels.GROUPS.get(word, (word,))
         wanted.append(Wanted(word, tuple(p for p in group if p in label_set.parts)))
     return tuple(wanted)
 

@@ -35,8 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.effects._check import copy_picture, require_range
-from faceparts.effects._parts import GROUPS, Wanted, parts_mask, require_words, resolve, split_words
+from faceparts.effects._parts import Wanted, parts_mask, require_words, resolve, split_words
 from faceparts.effects._shapes import Capsule, Oval, Shape, WindowXyxy, clip_window
+from faceparts.labels import GROUPS
 from faceparts.types import POINTS, Face, Image
 
 SURE_CONFIDENCE = 0.6
