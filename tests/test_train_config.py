@@ -121,6 +121,10 @@ def test_a_file_that_does_not_read(data: bytes | None, tmp_path: Path) -> None:
         ({"phases": [phase(size_px=33)]}, "size_px = 33, batch = 2; wanted a multiple of 32"),
         ({"phases": [phase(size_px=0)]}, "size_px = 0, batch = 2"),
         ({"phases": [phase(batch=0)]}, "size_px = 32, batch = 0"),
+        (
+            {"phases": [phase(batch=1)]},
+            r"batch = 1; wanted a multiple of 32 and at least 2 \(batch",
+        ),
         ({"data": []}, r"at least one \[\[data\]\] is needed, each with share > 0"),
         ({"data": [source(share=0)]}, r"each with share > 0"),
         ({"data": [source(weight=-1)]}, "data 'celebamask': weight = -1.0, trust = 1.0"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -164,14 +165,15 @@ def test_a_checkpoint_is_replaced_whole_or_not_at_all(
     loop.save_checkpoint(state, path)
     before = path.read_bytes()
 
-    def half(values: Any, file: Path) -> None:
-        file.write_bytes(b"half")
+    def half(values: Any, file: BinaryIO) -> None:
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", half)
     with pytest.raises(KeyboardInterrupt):
         loop.save_checkpoint(state, path)
     assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 @pytest.mark.parametrize("how", ["empty", "text", "cut", "flipped", "other net", "other things"])
@@ -182,7 +184,7 @@ def test_a_damaged_checkpoint(how: str, world: Path, tmp_path: Path) -> None:
     if how == "cut":
         path.write_bytes(data[: len(data) // 2])
     elif how == "flipped":
-        at = data.index(b"checkpoint/data.pkl") + 60
+        at = data.index(b"archive/data.pkl") + 60
         data[at : at + 200] = bytes(b ^ 0x5A for b in data[at : at + 200])
         path.write_bytes(data)
     elif how == "other net":
@@ -254,12 +256,37 @@ def test_only_matrices_decay() -> None:
     assert len(decayed["params"]) + len(plain["params"]) == count
 
 
-def test_text_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "recipe.json"
-    path.write_text("old")
-    loop.write_text(path, json.dumps(asdict(PARTS)))
-    assert recipe_from_table(json.loads(path.read_text()), "x") == PARTS
-    assert [p.name for p in tmp_path.iterdir()] == ["recipe.json"]
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "new\n"),
+        ("", "new\n"),
+        ('{"step": 20}\n', '{"step": 20}\nnew\n'),
+        ('{"step": 20}\n{"st', '{"step": 20}\n{"st\nnew\n'),
+    ],
+)
+def test_a_log_goes_on_in_a_fresh_line(before: str | None, after: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    if before is not None:
+        path.write_text(before)
+    with loop.open_log(path) as log:
+        log.write("new\n")
+    assert path.read_text() == after
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_validation_is_as_exact_as_training(bf16: bool) -> None:
+    seen = []
+
+    class Task:
+        def validate(self, net: nn.Module) -> dict[str, float]:
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return {"mean_f1": 0.5}
+
+    log = io.StringIO()
+    loop.note(log, replace(PARTS, bf16=bf16), fresh(), Task())
+    assert seen == [bf16]
+    assert json.loads(log.getvalue()) == {"step": 0, "s": 0.0, "val": {"mean_f1": 0.5}}
 
 
 def test_the_bar_is_shown_unless_quiet(

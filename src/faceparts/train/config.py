@@ -37,7 +37,7 @@ class Phase:
     Args:
         until: share of the whole training (0..1] at which the phase ends.
         size_px: side of the square input, a multiple of 32.
-        batch: pictures in a step.
+        batch: pictures in a step, at least 2.
     """
 
     until: float
@@ -223,10 +223,10 @@ def check(recipe: Recipe, where: str) -> None:
     if untils != sorted(set(untils)) or untils[0] <= 0:
         raise BadRecipe(f"{where}: until must rise from phase to phase; got {untils}")
     for phase in recipe.phases:
-        if phase.size_px < 32 or phase.size_px % 32 or phase.batch < 1:
+        if phase.size_px < 32 or phase.size_px % 32 or phase.batch < 2:
             raise BadRecipe(
                 f"{where}: size_px = {phase.size_px}, batch = {phase.batch}; "
-                "wanted a multiple of 32 and at least 1"
+                "wanted a multiple of 32 and at least 2 (batch norm needs more than one picture)"
             )
     if not recipe.data or any(s.share <= 0 for s in recipe.data):
         raise BadRecipe(f"{where}: at least one [[data]] is needed, each with share > 0")

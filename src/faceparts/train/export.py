@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +25,12 @@ from torch import nn
 
 from faceparts import weights
 from faceparts.errors import BadWeights
+from faceparts.streams.files import write_atomic
 from faceparts.train.config import Recipe
-from faceparts.train.nets.headnet import POINT_CHANNELS, HeadNetExport
-from faceparts.train.parts import LABEL_SET
+from faceparts.train.heads import HeadsTask
+from faceparts.train.inputs import MEAN, STD
+from faceparts.train.nets.headnet import HeadNetExport
+from faceparts.train.parts import LABEL_SET, PartsTask
 from faceparts.types import ModelCard
 
 OPSET = 17
@@ -50,7 +52,7 @@ class PartsExport(nn.Module):
 
 def outputs_of(recipe: Recipe) -> int:
     """Number of output channels of a recipe's net."""
-    return len(LABEL_SET.parts) if recipe.task == "parts" else 5 + POINT_CHANNELS
+    return (PartsTask if recipe.task == "parts" else HeadsTask).outputs
 
 
 def make_card(recipe: Recipe, metrics: dict[str, float]) -> ModelCard:
@@ -62,8 +64,8 @@ def make_card(recipe: Recipe, metrics: dict[str, float]) -> ModelCard:
         task="segment" if parts else "detect",
         label_set=LABEL_SET.name if parts else "",
         input_px=recipe.phases[-1].size_px if parts else 0,
-        mean=(127.5, 127.5, 127.5),
-        std=(127.5, 127.5, 127.5),
+        mean=(MEAN, MEAN, MEAN),
+        std=(STD, STD, STD),
         margin=text.margin,
         trained_on=text.trained_on,
         license=text.license,
@@ -156,11 +158,12 @@ def put_card(model: onnx.ModelProto, card: ModelCard) -> None:
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
-    """Replace a file by a model atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".tmp")
-    fresh.write_bytes(model.SerializeToString())
-    os.replace(fresh, path)
+    """Replace a file by a model atomically.
+
+    Raises:
+        UnwritableOutput: the system refuses; the message says what to do.
+    """
+    write_atomic(path, model.SerializeToString(), force=True)
 
 
 def update_metrics(path: Path, metrics: dict[str, float]) -> ModelCard:
@@ -257,9 +260,7 @@ def write_checksums(folder: Path) -> None:
         f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n"
         for p in sorted(folder.glob("*.onnx"))
     ]
-    fresh = folder / "SHA256SUMS.tmp"
-    fresh.write_text("".join(lines), encoding="ascii")
-    os.replace(fresh, folder / "SHA256SUMS")
+    write_atomic(folder / "SHA256SUMS", "".join(lines).encode(), force=True)
 
 
 def load_initial(net: nn.Module, name_or_path: str) -> list[str]:

@@ -18,12 +18,12 @@ from faceparts.errors import BadData
 from faceparts.train import augment, scenes
 from faceparts.train.clean import sort_sides
 from faceparts.train.config import Phase, Recipe, Source
+from faceparts.train.inputs import to_input
 from faceparts.train.nets.headnet import POINT_CHANNELS, STRIDE, UNIT_PX
 from faceparts.train.occlude import Occluders, load_occluders
 from faceparts.train.scenes import Scene
 from faceparts.types import Image
 
-MEAN, STD = 127.5, 127.5
 TINY_PX = 6.0
 """Heads smaller than this are neither wanted nor punished."""
 
@@ -86,12 +86,10 @@ class HeadsTask:
                 scene = scenes.mirror(scene)
             images.append(augment.photometric(scene.image, rng, smallest=0.45))
             maps.append(targets(scene, phase.size_px))
-        chw = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-        x = chw.float().sub_(MEAN).div_(STD).contiguous(memory_format=torch.channels_last)
         heat, care, box, strength, points = (
             torch.from_numpy(np.stack(m)) for m in zip(*maps, strict=True)
         )
-        return Batch(x, heat, care, box, strength, points)
+        return Batch(to_input(np.stack(images)), heat, care, box, strength, points)
 
     def _scene(self, size_px: int, rng: np.random.Generator) -> Scene:
         photo, crop = sum(self.photo_share), sum(self.crop_share)
@@ -144,8 +142,7 @@ class HeadsTask:
             h, w = (-(-n // 64) * 64 for n in scene.image.shape[:2])
             canvas = np.full((h, w, 3), 127, np.uint8)
             canvas[: scene.image.shape[0], : scene.image.shape[1]] = scene.image
-            x = torch.from_numpy(canvas).permute(2, 0, 1)[None].float().sub(MEAN).div(STD)
-            heat = net(x.contiguous(memory_format=torch.channels_last))[0, 0].float().sigmoid()
+            heat = net(to_input(canvas[None]))[0, 0].float().sigmoid()
             found = _peaks(heat.numpy(), 0.3)
             centres = (scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2
             size = np.sqrt(np.prod(scene.boxes[:, 2:] - scene.boxes[:, :2], axis=1))

@@ -6,11 +6,10 @@ import copy
 import dataclasses
 import json
 import math
-import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import cv2
 import torch
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from faceparts import folder
 from faceparts.errors import FacePartsError
+from faceparts.streams.files import open_atomic, write_atomic
 from faceparts.train.config import Phase, Recipe, phase_at
 
 
@@ -101,6 +101,7 @@ def train(
     Raises:
         TrainingFailed: the loss is not finite; the message names the step.
         BadData: a source is missing or damaged.
+        UnwritableOutput: a checkpoint cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
@@ -111,11 +112,12 @@ def train(
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         load_checkpoint(state, checkpoint)
-    write_text(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=1))
+    table = json.dumps(dataclasses.asdict(recipe), indent=1)
+    write_atomic(out / "recipe.json", table.encode(), force=True)
     bar = tqdm(total=100.0, initial=100 * progress_of(recipe, state), disable=quiet, unit="%")
     bar.bar_format = "{l_bar}{bar}| {n:.1f}% [{elapsed}<{remaining}] {postfix}"
     began = time.monotonic() - state.elapsed_s
-    with ThreadPoolExecutor(1) as pool, (out / "log.jsonl").open("a", encoding="utf-8") as log:
+    with ThreadPoolExecutor(1) as pool, open_log(out / "log.jsonl") as log:
         coming: Future[Any] | None = None
         while (progress := progress_of(recipe, state)) < 1.0:
             batch = (
@@ -133,10 +135,10 @@ def train(
                 bar.n = 100 * progress
                 bar.set_postfix_str(f"step {state.step} loss {loss:.3f}")
             if state.step % recipe.val_every == 0:
-                note(log, state, task)
+                note(log, recipe, state, task)
             if state.step % recipe.save_every == 0:
                 save_checkpoint(state, checkpoint)
-        note(log, state, task)
+        note(log, recipe, state, task)
     save_checkpoint(state, checkpoint)
     bar.close()
     return state
@@ -195,9 +197,18 @@ def update_average(recipe: Recipe, state: State) -> None:
             mean.copy_(now)
 
 
-def note(log: Any, state: State, task: Task) -> None:
-    """Validate the averaged weights and write one line."""
-    with torch.autocast("cpu", torch.bfloat16):
+def open_log(path: Path) -> TextIO:
+    """Open a log to add lines to; a last line that a kill has cut off is ended first."""
+    cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+    log = path.open("a", encoding="utf-8")
+    if cut:
+        log.write("\n")
+    return log
+
+
+def note(log: TextIO, recipe: Recipe, state: State, task: Task) -> None:
+    """Validate the averaged weights, as exactly as they are trained, and write one line."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
         scores = task.validate(state.average)
     log.write(
         json.dumps({"step": state.step, "s": round(state.elapsed_s, 1), "val": scores}) + "\n"
@@ -206,19 +217,20 @@ def note(log: Any, state: State, task: Task) -> None:
 
 
 def save_checkpoint(state: State, path: Path) -> None:
-    """Write next to the old one, then replace it: an interruption never leaves half a file."""
-    fresh = path.with_suffix(".tmp")
-    torch.save(
-        {
-            "net": state.net.state_dict(),
-            "average": state.average.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "step": state.step,
-            "elapsed_s": state.elapsed_s,
-        },
-        fresh,
-    )
-    os.replace(fresh, path)
+    """Write next to the old one, then replace it: an interruption never leaves half a file.
+
+    Raises:
+        UnwritableOutput: the system refuses; the message says what to do.
+    """
+    values = {
+        "net": state.net.state_dict(),
+        "average": state.average.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "step": state.step,
+        "elapsed_s": state.elapsed_s,
+    }
+    with open_atomic(path, force=True) as file:
+        torch.save(values, file)
 
 
 def load_checkpoint(state: State, path: Path) -> None:
@@ -237,10 +249,3 @@ def load_checkpoint(state: State, path: Path) -> None:
         raise TrainingFailed(
             f"{path}: not a checkpoint of this recipe ({error}); move it away to start anew"
         ) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file atomically."""
-    fresh = path.with_suffix(path.suffix + ".tmp")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)

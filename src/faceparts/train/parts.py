@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceparts import folder, labels
+from faceparts.evaluate import confusion
 from faceparts.train import augment
 from faceparts.train.clean import sort_sides
 from faceparts.train.config import Phase, Recipe, Source
+from faceparts.train.inputs import to_input
 from faceparts.train.occlude import Occluders, load_occluders
 from faceparts.types import IGNORE, Image
 
@@ -23,7 +25,6 @@ LABEL_SET = labels.CELEBA19
 NOT_HAIR = 254
 """Label of pixels of which only this is known: no hair (hair-only datasets)."""
 
-MEAN, STD = 127.5, 127.5
 DOUBT = 0.9
 """A label that is not fully trusted is ignored where the net gives another part more than this."""
 
@@ -83,10 +84,11 @@ class PartsTask:
             pick = int(rng.choice(len(pool.images), p=pool.odds))
             images[i], ids[i] = self._augment(pool.images[pick], pool.labels[pick], phase, rng)
             weight[i], trusted[i] = pool.source.weight, pool.source.trust >= 1
-        chw = torch.from_numpy(images).permute(0, 3, 1, 2)
-        x = chw.float().sub_(MEAN).div_(STD).contiguous(memory_format=torch.channels_last)
         return Batch(
-            x, torch.from_numpy(ids).long(), torch.from_numpy(weight), torch.from_numpy(trusted)
+            to_input(images),
+            torch.from_numpy(ids).long(),
+            torch.from_numpy(weight),
+            torch.from_numpy(trusted),
         )
 
     def _augment(
@@ -136,7 +138,8 @@ class PartsTask:
     def validate(self, net: nn.Module) -> dict[str, float]:
         """Mean F1 over the foreground parts, whole pictures at the last phase's size.
 
-        One confusion matrix is pooled over the set; probabilities are scaled up to the labels.
+        One confusion matrix is pooled over the set; logits are scaled up to the labels. A part that
+        does not occur counts as 0, so that the mean is always over all parts.
         """
         count = len(LABEL_SET.parts)
         size = self.recipe.phases[-1].size_px
@@ -144,15 +147,12 @@ class PartsTask:
         for pool in self.val:
             for image, ids in zip(pool.images, pool.labels, strict=True):
                 small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-                x = torch.from_numpy(small).permute(2, 0, 1)[None].float().sub(MEAN).div(STD)
-                logits = net(x.contiguous(memory_format=torch.channels_last)).float()
+                logits = net(to_input(np.asarray(small[None], np.uint8))).float()
                 big = F.interpolate(logits, ids.shape, mode="bilinear", align_corners=False)
-                found = big.argmax(1)[0].numpy()
-                known = ids < count
-                joint = ids[known].astype(np.int64) * count + found[known]
-                matrix += np.bincount(joint, minlength=count * count).reshape(count, count)
-        hit = np.diag(matrix).astype(np.float64)
-        f1 = 2 * hit / np.maximum(matrix.sum(0) + matrix.sum(1), 1)
+                found = big.argmax(1)[0].numpy().astype(np.uint8)
+                truth = np.where(ids == NOT_HAIR, IGNORE, ids).astype(np.uint8)
+                matrix += confusion.count(truth, found, count)
+        f1 = np.nan_to_num(confusion.f1(matrix))
         report = {f"f1_{p}": float(v) for p, v in zip(LABEL_SET.parts, f1, strict=True)}
         return {"mean_f1": float(f1[1:].mean()), **report}
 
