@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import cli_world
 from faceparts import labels, weights
 from faceparts.types import POINTS, ModelCard
 
@@ -212,3 +213,9 @@ def parser_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def heads_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny head detector as a file."""
     return save_heads(tmp_path_factory.mktemp("nets") / "heads.onnx")
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The parser of the command line's tests: it knows colours, see `cli_world`."""
+    return cli_world.make_net(tmp_path_factory.mktemp("net") / "colours.onnx")

@@ -11,12 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from cli_world import Done, call, call_process, decode, encode, make_net, make_photo
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_net(tmp_path_factory.mktemp("net") / "colours.onnx")
+from cli_world import Done, call, call_process, decode, encode, make_photo
 
 
 @pytest.fixture
@@ -184,28 +179,6 @@ def test_memory_error_is_one_failed_picture(
     assert done.code == 1
     assert "FAILED below/b.jpg: MemoryError: not enough memory" in done.err
     assert report_of(tmp_path / "out")["counts"]["ok"] == 1
-
-
-def test_interruption_keeps_what_is_finished(
-    net: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from faceparts.parse import FaceParser
-
-    parse = FaceParser.parse
-
-    def interrupted(self: FaceParser, image: Any) -> Any:
-        if image.shape[0] == 64:
-            raise KeyboardInterrupt
-        return parse(self, image)
-
-    monkeypatch.setattr(FaceParser, "parse", interrupted)
-    out = tmp_path / "out"
-    done = hide(net, photos, "-o", out)
-    assert done.code == 130
-    assert "interrupted after 1 picture" in done.err
-    assert report_of(out)["status"] == "interrupted"
-    assert (out / "a.png").is_file()
-    assert not (out / "below" / "b.jpg").exists()
 
 
 def test_standard_streams(net: Path, tmp_path: Path) -> None:

@@ -105,16 +105,6 @@ def test_unknown_verb_and_no_verb() -> None:
     assert call("--help").out.startswith(b"Usage: faceparts")
 
 
-def test_an_interruption_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(**_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(main.faceparts, "main", interrupted)
-    done = call("models")
-    assert done.code == 130
-    assert "interrupted" in done.err
-
-
 def test_a_closed_pipe_is_no_stack_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(**_: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")

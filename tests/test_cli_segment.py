@@ -11,13 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from cli_world import Done, call, call_process, decode, encode, make_net, make_photo
+from cli_world import Done, call, call_process, decode, encode, make_photo
 from faceparts.labels import CELEBA19
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_net(tmp_path_factory.mktemp("net") / "colours.onnx")
 
 
 @pytest.fixture

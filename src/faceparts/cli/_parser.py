@@ -10,7 +10,7 @@ from pathlib import Path
 from faceparts import folder, weights
 from faceparts.cli._options import Common
 from faceparts.parse import FaceParser
-from faceparts.types import Face, Head, HeadDetector, Image, LabelSet, ModelCard
+from faceparts.types import Face, HeadDetector, Image, LabelSet, ModelCard
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,14 +18,12 @@ class Opened:
     """What a verb works with.
 
     Args:
-        detect: picture -> heads, best first.
         parse: picture -> faces, best first.
         label_set: the parts that the faces have.
         min_score: score from which a head counts; ``None`` = the detector's own rule.
         models: name, file and sha256 of each weights file, for the report.
     """
 
-    detect: Callable[[Image], list[Head]]
     parse: Callable[[Image], list[Face]]
     label_set: LabelSet
     min_score: float | None
@@ -47,9 +45,7 @@ def open_parser(common: Common, *, min_score_share: float = 1.0) -> Opened:
     parser = FaceParser(
         detector, path, threads=common.threads, device=common.device, precision=common.precision
     )
-    return Opened(
-        detector.detect, parser.parse, parser.label_set, min_score, [*models, describe(path)]
-    )
+    return Opened(parser.parse, parser.label_set, min_score, [*models, describe(path)])
 
 
 def open_detector(

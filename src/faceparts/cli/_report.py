@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from faceparts.run import Result
+from faceparts.streams.results import part_areas
 from faceparts.types import POINTS, Face, Head
 
 SCHEMA = 1
@@ -50,12 +49,6 @@ def head_entry(found: Head | Face) -> dict[str, Any]:
         sure = found.confidence[found.labels != 0]
         entry["mean_confidence"] = round(float(sure.mean()), 4) if sure.size else None
     return entry
-
-
-def part_areas(face: Face) -> dict[str, int]:
-    """Number of picture pixels of each part that the face has."""
-    counts = np.bincount(face.labels.ravel(), minlength=256).tolist()
-    return {part: counts[i] for i, part in enumerate(face.label_set.parts) if i and counts[i]}
 
 
 def report(

@@ -86,7 +86,7 @@ def _files(
     yield paths[LABELS], results.encode_labels(labels, label_set)
     for index, face in enumerate(faces):
         if MASKS in paths:
-            for part in results.present_parts(face):
+            for part in results.part_areas(face):
                 mask = results.encode_mask(face.mask(part))
                 yield paths[MASKS] / f"{index:03}_{part}.png", mask
         if CUTOUTS in paths and (cutout := results.encode_cutout(frame.image, face)) is not None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import click
@@ -16,6 +19,7 @@ ALIASES = {"anonymize": "hide"}
 """Other names of verbs."""
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+"""Beside 0, all done. Interrupted is 130 by Ctrl-C and by SIGTERM: what follows is the same."""
 
 
 class Verbs(click.Group):
@@ -35,7 +39,8 @@ class Verbs(click.Group):
 @click.command(
     cls=Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 all done, 1 something failed, 2 usage, 130 interrupted. "
+    epilog="Exit codes: 0 all done, 1 something failed, 2 usage, 130 interrupted "
+    "(Ctrl-C, SIGTERM). "
     "'faceparts anonymize' is 'faceparts hide'.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
@@ -46,7 +51,8 @@ def faceparts() -> None:
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     try:
-        code = faceparts.main(prog_name="faceparts", standalone_mode=False)
+        with _sigterm_interrupts():
+            code = faceparts.main(prog_name="faceparts", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -64,3 +70,25 @@ def main() -> NoReturn:
         click.echo("faceparts: interrupted", err=True)
         code = EXIT_INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does; a second one kills, whatever the process waits for.
+
+    Nothing changes where the signal is ignored or handled already, or outside the main thread.
+    """
+
+    def interrupt(number: int, _: object) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if not free or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -67,11 +67,10 @@ def encode_cutout(image: Image, face: Face) -> bytes | None:
     """
     parts = [p for p in face.label_set.parts[1:] if p not in NOT_CUT_OUT]
     mask = face.window_mask(*parts)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
+    left, top, right, bottom = _extent(mask)
+    if not right:
         return None
     x0, y0, _, _ = face.window_xyxy
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     mask = mask[top:bottom, left:right]
     rgb = image[y0 + top : y0 + bottom, x0 + left : x0 + right] * mask[..., None]
     return _png(PillowImage.fromarray(np.dstack([rgb, mask.astype(np.uint8) * 255])))
@@ -198,9 +197,9 @@ def coco_annotations(
     annotations: list[dict[str, Any]] = []
     for index, face in enumerate(faces):
         x0, y0, _, _ = face.window_xyxy
-        for part in present_parts(face):
+        for part, area_px in part_areas(face).items():
             mask = face.window_mask(part)
-            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            left, top, right, bottom = _extent(mask)
             counts = rle_counts(mask, (x0, y0), face.source_hw)
             annotations.append(
                 {
@@ -211,13 +210,8 @@ def coco_annotations(
                         "size": list(face.source_hw),
                         "counts": rle_string(counts) if compressed else counts,
                     },
-                    "area": int(np.count_nonzero(mask)),
-                    "bbox": [
-                        int(x0 + columns[0]),
-                        int(y0 + rows[0]),
-                        int(columns[-1] - columns[0] + 1),
-                        int(rows[-1] - rows[0] + 1),
-                    ],
+                    "area": area_px,
+                    "bbox": [x0 + left, y0 + top, right - left, bottom - top],
                     "iscrowd": 0,
                     "face": index,
                     "head_xyxy": [round(v, 2) for v in face.head.box_xyxy],
@@ -244,10 +238,18 @@ def coco_json(
 # Rows ------------------------------------------------------------------------------------------
 
 
-def present_parts(face: Face) -> list[str]:
-    """Names of the parts that a face has at least one pixel of, in the label set's order."""
-    counts = np.bincount(face.labels.ravel(), minlength=len(face.label_set.parts))
-    return [part for i, part in enumerate(face.label_set.parts) if i and counts[i]]
+def part_areas(face: Face) -> dict[str, int]:
+    """Picture pixels of each part that a face has any of, in the label set's order."""
+    counts = np.bincount(face.labels.ravel(), minlength=256).tolist()
+    return {part: counts[i] for i, part in enumerate(face.label_set.parts) if i and counts[i]}
+
+
+def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a mask's pixels inside its window; all 0 if it is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def head_row(key: str, index: int, head: Head) -> Row:

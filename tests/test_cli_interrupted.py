@@ -1,0 +1,150 @@
+"""Ctrl-C and SIGTERM: what is finished stays, the report tells, nothing is half written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli_world import SOURCE, call, encode, make_photo
+from faceparts.cli import main
+from faceparts.parse import FaceParser
+
+
+def press_ctrl_c() -> None:
+    raise KeyboardInterrupt
+
+
+def terminate() -> None:
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL  # or this very process ends
+    signal.raise_signal(signal.SIGTERM)
+
+
+either = pytest.mark.parametrize("interrupt", [press_ctrl_c, terminate])
+
+
+@either
+def test_before_the_work(interrupt: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main.faceparts, "main", lambda **_: interrupt())
+    done = call("models")
+    assert (done.code, done.err) == (130, "faceparts: interrupted\n")
+
+
+@either
+def test_what_is_finished_stays(
+    interrupt: Callable[[], None], net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    (photos / "a.png").write_bytes(encode(make_photo()))
+    (photos / "b.png").write_bytes(encode(make_photo(64, 80)))
+    parse = FaceParser.parse
+
+    def interrupted(self: FaceParser, image: Any) -> Any:
+        if image.shape[0] == 64:
+            interrupt()
+        return parse(self, image)
+
+    monkeypatch.setattr(FaceParser, "parse", interrupted)
+    done = call("hide", photos, "-o", out, "--detector", "whole", "--model", net)
+    assert done.code == 130
+    assert "interrupted after 1 picture" in done.err
+    report = json.loads((out / "faceparts-report.json").read_text("utf-8"))
+    assert report["status"] == "interrupted"
+    assert [entry["input"] for entry in report["pictures"]] == ["a.png"]
+    assert sorted(p.name for p in out.iterdir()) == ["a.png", "faceparts-report.json"]
+
+
+@either
+def test_no_part_of_a_file_stays(
+    interrupt: Callable[[], None], net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_bytes(encode(make_photo()))
+    out, sync = tmp_path / "out", os.fsync
+
+    def interrupted(file: int) -> None:
+        sync(file)
+        if (out / "faceparts-report.json").exists() and not finished:
+            finished.append(file)
+            interrupt()
+
+    finished: list[int] = []
+    monkeypatch.setattr(os, "fsync", interrupted)
+    options = ("--detector", "whole", "--model", net)
+    done = call("hide", tmp_path / "a.png", "-o", out, *options)
+    assert done.code == 130
+    assert finished
+    assert [p.name for p in out.iterdir()] == ["faceparts-report.json"]
+
+
+def test_the_signal_is_given_back_and_a_second_one_kills() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert before is signal.SIG_DFL
+    with pytest.raises(KeyboardInterrupt), main._sigterm_interrupts():
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        try:
+            terminate()
+        finally:
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with main._sigterm_interrupts():
+        pass
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with main._sigterm_interrupts():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_threads_leave_the_signal_alone() -> None:
+    seen: list[object] = []
+
+    def work() -> None:
+        with main._sigterm_interrupts():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.SIG_DFL]
+
+
+def test_a_real_process(net: Path, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    (photos / "0000.png").write_bytes(encode(make_photo()))
+    for i in range(1, 2000):
+        os.link(photos / "0000.png", photos / f"{i:04}.png")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "faceparts", "hide", photos, "-o", out),
+            *("--detector", "whole", "--model", net, "--threads", "1", "--no-progress"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
+        stderr=subprocess.PIPE,
+    )
+    until = time.monotonic() + 100
+    while not (out / "0000.png").exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    process.terminate()
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 130, err
+    assert b"interrupted after" in err
+    report = json.loads((out / "faceparts-report.json").read_text("utf-8"))
+    assert report["status"] == "interrupted"
+    listed = {name for entry in report["pictures"] for name in entry["outputs"]}
+    assert listed
+    assert {p.name for p in out.iterdir()} == listed | {"faceparts-report.json"}
