@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts import labels as label_sets
+from faceparts.effects._region import hidden_region
 from faceparts.types import Crop, Face, Head, Image, LabelSet
 
 Ellipse = tuple[float, float, float, float]
@@ -141,3 +142,17 @@ def face_of(
         window_xyxy=window,
         label_set=label_set,
     )
+
+
+def small_face(**options: object) -> Face:
+    """A drawn face of 18 x 24 pixels in a picture of 40 x 40."""
+    return drawn_face((40, 40), (20, 20), (18, 24), **options)[1]  # type: ignore[arg-type]  # test passes words through
+
+
+def full_mask(face: Face, **options: object) -> NDArray[np.bool_]:
+    """(H, W) mask from the window and mask that `hidden_region` gives."""
+    (x0, y0, x1, y1), mask = hidden_region(face, **options)  # type: ignore[arg-type]  # test passes words through
+    assert mask.shape == (y1 - y0, x1 - x0)
+    full = np.zeros(face.source_hw, bool)
+    full[y0:y1, x0:x1] = mask
+    return full

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drawn import drawn_face
+from drawn import drawn_face, full_mask
 from faceparts import effects, folder
 from faceparts.effects._check import parse_color
-from faceparts.effects._region import Hiding, hidden_region
+from faceparts.effects._region import Hiding
 from faceparts.effects.blur import Blur
 from faceparts.effects.mosaic import Mosaic
 from faceparts.effects.solid import Solid
@@ -29,13 +29,8 @@ def test_all_that_hide_are_listed() -> None:
     assert effects.HIDING[0] == "solid"
 
 
-def full_mask(face: Face, effect: Hiding) -> NDArray[np.bool_]:
-    (x0, y0, x1, y1), mask = hidden_region(
-        face, what=effect.what, keep=effect.keep, margin=effect.margin
-    )
-    full = np.zeros(face.source_hw, bool)
-    full[y0:y1, x0:x1] = mask
-    return full
+def mask_of(face: Face, effect: Hiding) -> NDArray[np.bool_]:
+    return full_mask(face, what=effect.what, keep=effect.keep, margin=effect.margin)
 
 
 heads = st.builds(
@@ -60,7 +55,7 @@ def test_solid_fills_all_of_the_region_and_nothing_else(
 ) -> None:
     image, face = drawn
     effect = Solid(what=what, keep=keep, color="#ff00fe")
-    mask = full_mask(face, effect)
+    mask = mask_of(face, effect)
     wanted = image.copy()
     wanted[mask] = (255, 0, 254)
     assert np.array_equal(effect(image, [face]), wanted)
@@ -74,7 +69,7 @@ def test_soft_effects_read_and_write_the_region_alone(
 ) -> None:
     image, face = drawn
     effect = kind(what=what, keep=keep)
-    mask = full_mask(face, effect)
+    mask = mask_of(face, effect)
     got = effect(image, [face])
     assert np.array_equal(got[~mask], image[~mask])
     other = image.copy()
@@ -87,7 +82,7 @@ def test_one_colour_stays_one_colour(kind: type[Hiding]) -> None:
     image, face = drawn_face()
     flat = np.full_like(image, (10, 130, 250))
     got = kind(what="head")(flat, [face])
-    hidden = full_mask(face, kind(what="head"))
+    hidden = mask_of(face, kind(what="head"))
     wanted = (0, 0, 0) if kind is Solid else (10, 130, 250)
     assert (got[hidden] == wanted).all()
 
@@ -121,7 +116,7 @@ def test_mosaic_has_as_many_levels_at_any_size() -> None:
             (100 * scale, 100 * scale), (50 * scale, 50 * scale), (60 * scale, 72 * scale)
         )
         got = Mosaic(what="head", margin=0, cells=4)(image, [face])
-        colors.append(len(np.unique(got[full_mask(face, Mosaic(what="head", margin=0))], axis=0)))
+        colors.append(len(np.unique(got[mask_of(face, Mosaic(what="head", margin=0))], axis=0)))
     # 4 rows of cells, 60 / (72 / 4) = 3.3 columns: at most 4 or 5 a side with the rim.
     assert all(12 <= count <= 25 for count in colors)
 
@@ -157,7 +152,7 @@ def test_blur_of_a_large_head_equals_the_direct_one() -> None:
 def test_detail_is_gone(kind: type[Hiding], left: float) -> None:
     for size in (30, 60, 240):
         image, face = drawn_face((2 * size, 2 * size), (size, size), (0.8 * size, size))
-        mask = full_mask(face, kind(margin=0))
+        mask = mask_of(face, kind(margin=0))
         got = kind(margin=0)(image, [face]).astype(float)
 
         def detail(picture: NDArray[np.float64], mask: NDArray[np.bool_] = mask) -> float:
@@ -173,7 +168,7 @@ def test_a_small_head_inside_a_large_one_brings_nothing_back(kind: type[Hiding])
     small = drawn_face((120, 120), (60, 50), (16, 20))[1]
     alone = kind(what="head")(image, [large])
     both = kind(what="head")(image, [large, small])
-    mask = full_mask(small, kind(what="head"))
+    mask = mask_of(small, kind(what="head"))
     spread = np.ptp(alone[mask].astype(int), axis=0)
     assert (np.ptp(both[mask].astype(int), axis=0) <= spread).all()
 
@@ -231,7 +226,7 @@ def test_faces_that_overlap_are_both_hidden() -> None:
     right = drawn_face(center_xy=(120, 80))[1]
     effect = Solid(what="head", keep="hair")
     got = effect(image, [left, right])
-    mask = full_mask(left, effect) | full_mask(right, effect)
+    mask = mask_of(left, effect) | mask_of(right, effect)
     assert (got[mask] == 0).all()
     assert np.array_equal(got[~mask], image[~mask])
 

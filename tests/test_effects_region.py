@@ -10,21 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drawn import drawn_face, face_of
+from drawn import drawn_face, face_of, full_mask, small_face
 from faceparts import labels as label_sets
-from faceparts.effects import _parts, _region, _shapes
+from faceparts.effects import _region
 from faceparts.effects._region import hidden_region
-from faceparts.errors import UnknownName
 from faceparts.types import Face, Head
-
-
-def full_mask(face: Face, **options: object) -> NDArray[np.bool_]:
-    """(H, W) mask from the window and mask that `hidden_region` gives."""
-    (x0, y0, x1, y1), mask = hidden_region(face, **options)  # type: ignore[arg-type]  # test passes words through
-    assert mask.shape == (y1 - y0, x1 - x0)
-    full = np.zeros(face.source_hw, bool)
-    full[y0:y1, x0:x1] = mask
-    return full
 
 
 def oval_centers(box: tuple[float, float, float, float], hw: tuple[int, int]) -> NDArray[np.bool_]:
@@ -45,81 +35,6 @@ def grown(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     r, c = np.mgrid[: mask.shape[0], : mask.shape[1]]
     d2 = (r[..., None] - rows) ** 2 + (c[..., None] - columns) ** 2
     return np.asarray((d2 <= radius * radius).any(axis=-1))
-
-
-def small_face(**options: object) -> Face:
-    """A drawn face of 18 x 24 pixels in a picture of 40 x 40."""
-    return drawn_face((40, 40), (20, 20), (18, 24), **options)[1]  # type: ignore[arg-type]  # test passes words through
-
-
-# --- shapes ------------------------------------------------------------------------------------
-
-
-def test_oval_covers_every_pixel_it_touches() -> None:
-    wanted = np.array([[0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1], [0, 1, 1, 0]], bool)
-    got = _shapes.Oval((0.3, 0.3, 3.7, 3.7)).cover((0, 0, 4, 4))
-    assert got[wanted].all()
-    assert _shapes.Oval((1.2, 1.2, 1.4, 1.4)).cover((0, 0, 4, 4)).tolist() == [
-        [False, False, False, False],
-        [False, True, False, False],
-        [False, False, False, False],
-        [False, False, False, False],
-    ]
-
-
-def test_oval_scaled_keeps_its_centre() -> None:
-    assert _shapes.Oval((10, 20, 30, 60)).scaled(1.5) == _shapes.Oval((5, 10, 35, 70))
-
-
-def test_capsule_from_point_to_point() -> None:
-    got = _shapes.Capsule((1.5, 2.5), (5.5, 2.5), 1.0).cover((0, 0, 7, 5))
-    wanted = np.array(
-        [
-            [0, 0, 0, 0, 0, 0, 0],
-            [1, 1, 1, 1, 1, 1, 1],
-            [1, 1, 1, 1, 1, 1, 1],
-            [1, 1, 1, 1, 1, 1, 1],
-            [0, 0, 0, 0, 0, 0, 0],
-        ],
-        bool,
-    )
-    assert np.array_equal(got, wanted)
-    assert _shapes.Capsule((1.5, 2.5), (5.5, 1.5), 1.0).bounds() == (0.5, 0.5, 6.5, 3.5)
-
-
-@pytest.mark.parametrize(
-    ("bounds", "wanted"),
-    [
-        ((1.2, 2.9, 3.1, 4.0), (1, 2, 4, 4)),
-        ((-5, -5, 100, 100), (0, 0, 8, 6)),
-        ((-9, 0, -1, 5), (0, 0, 0, 0)),
-        ((3, 6, 5, 9), (0, 0, 0, 0)),
-    ],
-)
-def test_clip_window(
-    bounds: tuple[float, float, float, float], wanted: tuple[int, int, int, int]
-) -> None:
-    assert _shapes.clip_window(bounds, (6, 8)) == wanted
-
-
-# --- words -------------------------------------------------------------------------------------
-
-
-def test_unknown_part_is_named_with_the_words_there_are() -> None:
-    with pytest.raises(UnknownName, match=r"no part named 'hare'; there are: background|beard"):
-        _parts.split_words("face,hare")
-
-
-def test_part_that_the_label_set_lacks() -> None:
-    face = small_face(label_set=label_sets.LFW3)
-    with pytest.raises(UnknownName, match="no part named 'nose' in lfw3"):
-        hidden_region(face, what="nose")
-
-
-def test_group_without_parts_cannot_be_shown() -> None:
-    face = small_face(label_set=label_sets.LFW3)
-    with pytest.raises(UnknownName, match="label set lfw3 has none of 'lips'; there are: hair"):
-        _parts.require_mask(face, "lips")
 
 
 # --- rule 1: the mask, grown --------------------------------------------------------------------
