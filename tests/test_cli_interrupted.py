@@ -148,3 +148,29 @@ def test_a_real_process(net: Path, tmp_path: Path) -> None:
     listed = {name for entry in report["pictures"] for name in entry["outputs"]}
     assert listed
     assert {p.name for p in out.iterdir()} == listed | {"faceparts-report.json"}
+
+
+def test_ctrl_c_while_waiting_for_standard_input(net: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "faceparts", "hide", "-", "-o", out),
+            *("--detector", "whole", "--model", net, "--threads", "1"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        until = time.monotonic() + 100
+        while not (out / "faceparts-report.json").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(1)  # now it waits for a picture that does not come
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+        _, err = process.communicate()
+    assert b"interrupted after 0 pictures" in err
+    report = json.loads((out / "faceparts-report.json").read_text("utf-8"))
+    assert report["status"] == "interrupted"

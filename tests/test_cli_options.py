@@ -112,3 +112,17 @@ def test_a_closed_pipe_is_no_stack_trace(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(main.faceparts, "main", closed)
     done = call("models")
     assert (done.code, done.err) == (1, "")
+
+
+def test_names_cannot_write_to_the_terminal(net: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a\nb\x1b[31m.png").write_bytes(b"no picture")
+    options = ("--detector", "whole", "--model", net)
+    done = call("hide", photos, "-o", tmp_path / "out", *options)
+    assert done.code == 1
+    assert "\x1b" not in done.err
+    assert done.err.splitlines()[0].startswith(r"faceparts: FAILED a\nb\x1b[31m.png: Unreadable")
+    missing = call("hide", "no\nsuch\x1b.png", "-o", tmp_path / "out", *options)
+    assert missing.code == 2
+    assert r"not found: no\nsuch\x1b.png" in missing.err

@@ -16,7 +16,7 @@ from faceparts.train import heads
 from faceparts.train.config import Source
 from faceparts.train.heads import HeadsTask, focal, giou_loss, points_loss, targets
 from faceparts.train.scenes import Scene
-from train_world import HEADS, one_thread, write_world
+from train_world import HEADS, losses_of_learning, one_thread, write_world
 
 
 @pytest.fixture(scope="module")
@@ -337,14 +337,7 @@ def test_a_net_learns_a_step(world: Path) -> None:
         torch.manual_seed(0)
         task, net = HeadsTask(HEADS, world), HeadNet(widths=(8, 8, 8, 8, 8, 8))
         batch = task.batch(2, HEADS.phases[0])
-        optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
-        losses = []
-        for _ in range(8):
-            loss, _ = task.loss(net, batch, 0.0)
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            losses.append(loss.item())
+        losses = losses_of_learning(task, net, batch, lr=3e-3, steps=8)
     assert losses[-1] < 0.9 * losses[0]
 
 

@@ -17,7 +17,7 @@ from faceparts.train import parts
 from faceparts.train.config import Source
 from faceparts.train.parts import NOT_HAIR, Batch, PartsTask
 from faceparts.types import IGNORE
-from train_world import PARTS, one_thread, write_world
+from train_world import PARTS, losses_of_learning, one_thread, write_world
 
 K = len(CELEBA19.parts)
 HAIR, SKIN = CELEBA19.id("hair"), CELEBA19.id("skin")
@@ -294,14 +294,7 @@ def test_a_net_learns_a_batch(world: Path) -> None:
         torch.manual_seed(0)
         task, net = PartsTask(PARTS, world), PartNet(K, (8, 8, 8, 8, 8), (1, 0, 0, 0))
         batch = task.batch(0, PARTS.phases[0])
-        optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
-        losses = []
-        for _ in range(10):
-            loss, _ = task.loss(net, batch, 0.0)
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            losses.append(loss.item())
+        losses = losses_of_learning(task, net, batch, lr=1e-2, steps=10)
     assert losses[-1] < 0.9 * losses[0]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from dataset_folders import (
     Drawn,
@@ -21,6 +22,7 @@ from dataset_folders import (
     write_scut_head,
 )
 from faceparts.train.config import Phase, Recipe, Source
+from faceparts.train.loop import Task
 
 PARTS = Recipe(
     name="tiny",
@@ -87,3 +89,18 @@ def one_thread() -> Iterator[None]:
 def state_of(module: torch.nn.Module) -> dict[str, Any]:
     """Copies of all values of a net."""
     return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def losses_of_learning(
+    task: Task, net: nn.Module, batch: Any, *, lr: float, steps: int
+) -> list[float]:
+    """Train on one batch over and over; the loss before each step."""
+    optimizer = torch.optim.AdamW(net.parameters(), lr=lr)
+    losses = []
+    for _ in range(steps):
+        loss, _ = task.loss(net, batch, 0.0)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses

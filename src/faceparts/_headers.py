@@ -41,7 +41,7 @@ def open_source(source: object, name: str, max_pixels: int) -> Iterator[BinaryIO
             ``max_pixels`` could need.
         TypeError: not a path, bytes or a binary file.
     """
-    limit = 8 * max_pixels + (1 << 24)
+    limit = read_limit(max_pixels)
     if isinstance(source, str | Path):
         try:
             file = open(source, "rb")  # noqa: SIM115 - closed by the with below
@@ -58,6 +58,11 @@ def open_source(source: object, name: str, max_pixels: int) -> Iterator[BinaryIO
         yield _slurp(source, name, limit)
     else:
         raise TypeError(f"got {type(source).__name__}, wanted a path, bytes or an open binary file")
+
+
+def read_limit(max_pixels: int) -> int:
+    """Bytes from which a stream can be no picture of so many pixels."""
+    return 8 * max_pixels + (1 << 24)
 
 
 def sniff(head: bytes, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
@@ -17,7 +17,7 @@ from faceparts import folder, weights
 from faceparts.effects import HIDING
 from faceparts.errors import UsageError
 from faceparts.images import Picture, encode_picture, read_picture, to_rgb
-from faceparts.parse import FaceParser
+from faceparts.parse import FaceParser, parse_translucent
 from faceparts.types import Face, HeadDetector, Image, Segmenter
 
 Source = NDArray[np.uint8] | Pil.Image | bytes | str | Path
@@ -126,9 +126,9 @@ def hide(
         effect_fields: further fields of the effect, such as ``color="#ff0000"``.
 
     Returns:
-        The same type as given: array -> array (RGBA keeps its alpha, grey becomes RGB), Pillow ->
-        Pillow (RGB or RGBA, upright), bytes -> bytes in the same format without metadata but with
-        the colour profile; a path -> a Pillow picture.
+        The same type as given: array -> array (grey becomes RGB), Pillow -> Pillow (RGB or RGBA,
+        upright), bytes -> bytes in the same format without metadata but with the colour profile; a
+        path -> a Pillow picture. Alpha is kept outside the hidden regions, which become opaque.
 
     Raises:
         UsageError: the effect does not hide, or has no such field, or a value is out of range.
@@ -143,14 +143,15 @@ def hide(
     picture = _read(source)
     if faces is None:
         least = _least_score_to_hide() if min_score is None else min_score
-        faces = parse(picture.image, min_score=least)
+        look = partial(parse, min_score=least)
+        faces = parse_translucent(look, picture.image, picture.alpha)
     elif min_score is not None:
         faces = [face for face in faces if face.head.score >= min_score]
     hidden: Image = hiding(picture.image, faces)
+    if picture.alpha is not None:
+        hidden = hiding.hide_translucent(hidden, picture.alpha, faces)
     if isinstance(source, bytes | bytearray | memoryview):
         return encode_picture(hidden, format=picture.format, like=picture)
-    if picture.alpha is not None:
-        hidden = np.dstack([hidden, picture.alpha])
     if isinstance(source, np.ndarray):
         return hidden
     drawn = Pil.fromarray(hidden)

@@ -59,7 +59,7 @@ def crop_head(image: Image, head: Head, size_px: int, margin: float = 0.25) -> C
     x0, y0, x1, y1 = head.box_xyxy
     side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
     if x1 <= x0 or y1 <= y0:
-        raise ValueError(f"the head box has no area: {head.box_xyxy}")
+        raise ValueError(f"the head box has no area: {head.box_xyxy}; wanted x0 < x1 and y0 < y1")
     scale = side / size_px
     left = (x0 + x1 - side) / 2
     top = (y0 + y1 - side) / 2

@@ -179,7 +179,8 @@ def encode_picture(
         image: (H, W, 3) uint8 RGB or (H, W, 4) RGBA.
         format: a key of `SUFFIXES` in any case; ``"jpg"`` and ``"tif"`` are understood.
         like: the picture that ``image`` was made from. Its colour profile goes along (BMP has no
-            room for one); its alpha too, if ``image`` has none and the format can hold it.
+            room for one); its alpha too, if ``image`` has none. A format that holds no alpha
+            gets the picture laid on white: what was transparent does not come to light.
         quality: 1..100 for JPEG and WebP.
         keep_exif: attach ``like.exif``, the cleaned tags (BMP has no room for them; TIFF is then
             written without compression).
@@ -208,6 +209,8 @@ def encode_picture(
             raise ValueError(f"image is {(height, width)}, the alpha of like {like.alpha.shape}")
         if kind in _ALPHA_FORMATS:
             image = np.concatenate([image, like.alpha[..., None]], axis=2)
+        else:
+            image = flatten(image, like.alpha, 255)
     options: dict[str, Any] = {}
     if like is not None and kind != "BMP":
         options |= {"icc_profile": like.icc} if like.icc else {}
@@ -221,6 +224,20 @@ def encode_picture(
     buffer = io.BytesIO()
     Pil.fromarray(np.ascontiguousarray(image)).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def flatten(image: Image, alpha: NDArray[np.uint8], level: int) -> Image:
+    """Lay an (H, W, 3) picture with its (H, W) alpha on a grey of level 0..255.
+
+    Example:
+        >>> flatten(np.zeros((1, 3, 3), np.uint8), np.array([[255, 51, 0]], np.uint8), 255)[..., 0]
+        array([[  0, 204, 255]], dtype=uint8)
+    """
+    out = np.empty(image.shape, np.uint8)
+    for rows, some, covers in zip(out, image, alpha[..., None], strict=True):
+        mixed = some * np.uint32(1) * covers + np.uint32(level) * (255 - covers)
+        rows[:] = (mixed + 127) // 255
+    return out
 
 
 def rgb_to_bgr(image: Image) -> Image:

@@ -8,7 +8,7 @@ both work whatever was imported first.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from faceparts import folder
 from faceparts.crops import check_image, crop_head, crop_to_window, warp_back
 from faceparts.errors import UsageError
+from faceparts.images import flatten
 from faceparts.segment import onnx
 from faceparts.types import Crop, Face, Head, HeadDetector, Image, LabelSet, Segmenter
 
@@ -33,6 +34,12 @@ BODY_COST = 0.5
 """Taken off claims of parts below the head: clothes never beat the face before them."""
 
 BODY_PARTS = frozenset(("neck", "necklace", "clothes"))
+
+OPAQUE = 255
+"""Alpha of a pixel that hides what lies behind it."""
+
+SAME_HEAD_IOU = 0.7
+"""From this overlap on, a head found twice in a picture with transparency counts once."""
 
 _STRIP_PX = 2**21
 Window = tuple[int, int, int, int]
@@ -172,6 +179,55 @@ def _load_detector(name: str, weights: str | Path | None, **options: Any) -> Hea
 def _chunks(crops: Iterator[Crop], count: int) -> Iterator[list[Crop]]:
     while some := list(islice(crops, count)):
         yield some
+
+
+# --- pictures with transparency ---------------------------------------------------------------
+
+
+def parse_translucent(
+    parse: Callable[[Image], Sequence[Face]], image: Image, alpha: NDArray[np.uint8] | None
+) -> list[Face]:
+    """Faces in the colours of a picture and in what a viewer shows of it.
+
+    A face may be painted by the alpha channel alone, or lie among transparent pixels that confuse
+    the detector; another may lie in colours that are transparent. Where there is transparency the
+    picture is looked at twice: as it is, and laid on white if it is dark, on black if it is bright.
+
+    Args:
+        parse: (H, W, 3) -> faces.
+        alpha: (H, W) uint8, 255 opaque; ``None`` = none.
+
+    Returns:
+        The faces in the colours, then those seen only in the second look.
+    """
+    faces = list(parse(image))
+    if alpha is None or alpha.min() == OPAQUE:
+        return faces
+    shown = flatten(image, alpha, OPAQUE if _mean_level(image, alpha) < OPAQUE / 2 else 0)
+    first = [face.head.box_xyxy for face in faces]
+    faces += [
+        face
+        for face in parse(shown)
+        if all(_iou(face.head.box_xyxy, box) < SAME_HEAD_IOU for box in first)
+    ]
+    return faces
+
+
+def _mean_level(image: Image, alpha: NDArray[np.uint8]) -> float:
+    """Mean of all channels 0..255, weighted by alpha; 0 where all is transparent."""
+    total = sum(
+        int(covers.astype(np.int64) @ row.sum(axis=1, dtype=np.int64))
+        for row, covers in zip(image, alpha, strict=True)
+    )
+    return total / max(3 * int(alpha.sum(dtype=np.int64)), 1)
+
+
+def _iou(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> float:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    both = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (one, other))
+    return shared / (both - shared)
 
 
 # --- pixels that several faces claim ----------------------------------------------------------

@@ -64,6 +64,8 @@ def run(
     parse: Callable[[Image], Sequence[FoundT]],
     effect: Callable[[Image, Sequence[FoundT]], Image] | None,
     write: Callable[[FrameT, Image, Sequence[FoundT]], Sequence[str] | None],
+    *,
+    find: Callable[[FrameT], Sequence[FoundT]] | None = None,
 ) -> Generator[Result[FoundT], None, None]:
     """Take every item through the same four steps and tell what became of it, in order.
 
@@ -74,12 +76,14 @@ def run(
         read: item -> picture; runs in a background thread, so it must not use the other steps'
             things. Checks that can refuse an item cheaply belong at its beginning.
         parse: (H, W, 3) -> heads or faces.
+        find: the same from the whole read picture, where its colours alone do not tell enough;
+            called in place of ``parse``.
         effect: picture + what was found -> picture; ``None`` passes the picture on.
         write: takes the read picture, the changed one and what was found, returns the names of
             what it wrote. Must leave nothing half-written when it raises.
     """
     for item, reading in _read_ahead(items, read):
-        yield _work(item.key, reading, parse, effect, write)
+        yield _work(item.key, reading, find or (lambda frame: parse(frame.image)), effect, write)
         del reading  # holds the picture; the next one may be large
 
 
@@ -108,7 +112,7 @@ def _is_large(reading: Future[FrameT]) -> bool:
 def _work(
     key: str,
     reading: Future[FrameT],
-    parse: Callable[[Image], Sequence[FoundT]],
+    find: Callable[[FrameT], Sequence[FoundT]],
     effect: Callable[[Image, Sequence[FoundT]], Image] | None,
     write: Callable[[FrameT, Image, Sequence[FoundT]], Sequence[str] | None],
 ) -> Result[FoundT]:
@@ -118,7 +122,7 @@ def _work(
     try:
         frame = reading.result()
         source_hw = (frame.image.shape[0], frame.image.shape[1])
-        found = parse(frame.image)
+        found = find(frame)
         image = effect(frame.image, found) if effect else frame.image
         outputs = tuple(write(frame, image, found) or ())
         seconds = time.perf_counter() - start

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,9 +24,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from faceparts import labels
 from faceparts.errors import BadWeights, UnknownName, UsageError
 from faceparts.types import ModelCard
-
-Precision = Literal["auto", "int8", "fp32"]
-Device = Literal["cpu", "cuda", "auto"]
 
 CARD_KEY = "faceparts.card"
 """Key of the card in the ``metadata_props`` of an ONNX file."""
@@ -100,7 +97,9 @@ def _check_card(values: Mapping[str, Any], where: str) -> None:
             raise BadWeights(f"{where}: card key {key!r}: got {got}, wanted {wanted}")
     if values["task"] == "segment":
         if not values["input_px"]:
-            raise BadWeights(f"{where}: card key 'input_px': got 0, a parser needs a fixed size")
+            raise BadWeights(
+                f"{where}: card key 'input_px': got 0, wanted the fixed size of a parser"
+            )
         if values["label_set"] not in labels.names():
             raise BadWeights(
                 f"{where}: card key 'label_set': got {values['label_set'][:60]!r}, "
@@ -130,7 +129,9 @@ def card_from_json(text: str, where: str = "card") -> ModelCard:
         BadWeights: too long, not JSON, a key is missing, or a value is of the wrong type or range.
     """
     if len(text) > MAX_CARD_CHARS:
-        raise BadWeights(f"{where}: card of {len(text)} characters, at most {MAX_CARD_CHARS}")
+        raise BadWeights(
+            f"{where}: card of {len(text)} characters, wanted at most {MAX_CARD_CHARS}"
+        )
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -173,7 +174,9 @@ def find(name_or_path: str | Path, *, precision: str = "auto", device: str = "cp
     path = Path(name_or_path)
     if isinstance(name_or_path, Path) or path.suffix or len(path.parts) > 1:
         if not path.is_file():
-            raise BadWeights(f"{path}: no such weights file")
+            raise BadWeights(
+                f"{path}: no such weights file; give an ONNX file or a name from 'faceparts models'"
+            )
         return path
     order = ["fp32", "int8"] if pick_device(device) == "cuda" else ["int8", "fp32"]
     for kind in order if precision == "auto" else [precision]:
@@ -238,10 +241,12 @@ def _read_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
-            raise BadWeights(f"{path}: {size} bytes, at most {MAX_FILE_BYTES} are read")
+            raise BadWeights(f"{path}: {size} bytes, wanted at most {MAX_FILE_BYTES}")
         return path.read_bytes()
     except OSError as error:
-        raise BadWeights(f"{path}: cannot be read: {error.strerror}") from None
+        raise BadWeights(
+            f"{path}: cannot be read: {error.strerror}; check its permissions"
+        ) from None
 
 
 def _open(path: Path, options: onnxruntime.SessionOptions, providers: list[str]) -> Any:
@@ -249,7 +254,7 @@ def _open(path: Path, options: onnxruntime.SessionOptions, providers: list[str])
         return onnxruntime.InferenceSession(_read_bytes(path), options, providers=providers)
     except _ORT_ERRORS as error:
         reason = " ".join(str(error).rsplit(" : ", 1)[-1].split())[:200]
-        raise BadWeights(f"{path}: not a usable ONNX file: {reason}") from None
+        raise BadWeights(f"{path}: not a usable ONNX file: {reason}; export it again") from None
 
 
 def session(

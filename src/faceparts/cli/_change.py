@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 from faceparts.cli._effects import effect_class, make_effect, try_out
 from faceparts.cli._options import Common, Writing
 from faceparts.cli._parser import open_parser
 from faceparts.cli._session import PictureFrame, emit, open_session
+from faceparts.effects._region import Hiding
 from faceparts.images import SUFFIXES, encode_picture
+from faceparts.parse import parse_translucent
 from faceparts.streams.files import InputFile
 from faceparts.types import Face, Image
 
@@ -55,21 +57,29 @@ def change(
 
     targets = session.name_outputs(suffix_of)
 
-    def write(frame: PictureFrame, image: Image, _: Sequence[Face]) -> list[str]:
+    def find(frame: PictureFrame) -> list[Face]:
+        alpha = frame.picture.alpha if isinstance(effect, Hiding) else None
+        return parse_translucent(parser.parse, frame.image, alpha)
+
+    def write(frame: PictureFrame, image: Image, faces: Sequence[Face]) -> list[str]:
         target = targets.get(frame.key)
         if target is not None:
             kind = _FORMAT_OF[target.suffix.lower()]
         else:
             kind = writing.format or ("PNG" if has_alpha else frame.picture.format)
+        like = frame.picture
+        if like.alpha is not None and isinstance(effect, Hiding):
+            rgba = effect.hide_translucent(image, like.alpha, faces)
+            image, like = rgba[..., :3], replace(like, alpha=rgba[..., 3])
         data = encode_picture(
             image,
             format=kind,
-            like=frame.picture,
+            like=like,
             quality=writing.quality,
             keep_exif=writing.keep_exif,
         )
         return emit(data) if target is None else session.write([(target, data)])
 
     return session.process(
-        parser.parse, effect, {key: [target] for key, target in targets.items()}, write
+        parser.parse, effect, {key: [target] for key, target in targets.items()}, write, find=find
     )

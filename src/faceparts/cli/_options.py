@@ -202,6 +202,6 @@ def check(common: Common) -> None:
     if common.to_stdout and common.json:
         raise UsageError("-o - and --json both want standard output; send the report to --report")
     if common.inputs.count(STREAM) > 1:
-        raise UsageError("standard input (-) can be read only once")
+        raise UsageError("standard input (-) can be read only once; give it once")
     if common.to_stdout and len(common.inputs) != 1:
         raise UsageError(f"-o - takes one picture, got {len(common.inputs)} inputs; use -o DIR")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 from tqdm import tqdm
 
+from faceparts._headers import one_line, read_limit
 from faceparts.cli import _report
 from faceparts.cli._options import STREAM, Common, check
 from faceparts.cli._version import versions
@@ -146,6 +148,7 @@ class Session:
         outputs: Mapping[str, Sequence[Path]],
         write: Callable[[PictureFrame, Image, Sequence[FoundT]], Sequence[str]],
         finish: Callable[[], None] = lambda: None,
+        find: Callable[[PictureFrame], Sequence[FoundT]] | None = None,
     ) -> int:
         """Take all pictures through `faceparts.run.run` and write the report.
 
@@ -153,6 +156,7 @@ class Session:
             outputs: for each key the files that must not exist yet.
             write: gets the frame, the changed picture and what was found.
             finish: writes what belongs to the run as a whole; called after an interruption too.
+            find: in place of ``parse`` where the frame's pixels alone do not tell enough.
 
         Returns:
             The exit code: 0 all done, 1 something failed, 130 interrupted (Ctrl-C, SIGTERM).
@@ -160,11 +164,12 @@ class Session:
         common = self.common
         reports = self._reports()
         notes: dict[str, tuple[str, ...]] = {}
+        streams: dict[str, BinaryIO] = {}
 
         def read(item: InputFile) -> PictureFrame:
             self.refuse_existing(outputs.get(item.key, ()))
             picture = read_picture(
-                item.path or sys.stdin.buffer,
+                streams.pop(item.key) if item.path is None else item.path,
                 name="standard input" if item.path is None else str(item.path),
                 max_pixels=common.max_megapixels * 1_000_000,
             )
@@ -197,14 +202,17 @@ class Session:
                 disable=not self._shows_progress(),
                 dynamic_ncols=True,
             ) as bar,
-            closing(run(self.items, read, parse, effect, write)) as results,
+            closing(
+                run(self._with_streams(streams), read, parse, effect, write, find=find)
+            ) as results,
         ):
             try:
                 for result in results:
                     entry = _report.picture_entry(result, notes.pop(result.key, ()))
                     self.entries.append(entry)
                     if result.error is not None:
-                        bar.write(f"faceparts: FAILED {result.key}: {result.error}", sys.stderr)
+                        told = one_line(f"{result.key}: {result.error}")
+                        bar.write(f"faceparts: FAILED {told}", sys.stderr)
                     bar.update()
             except KeyboardInterrupt:
                 interrupted = True
@@ -212,7 +220,7 @@ class Session:
             finish()
         except (FacePartsError, OSError) as error:
             self.errors.append(f"{type(error).__name__}: {error}")
-            click.echo(f"faceparts: FAILED {self.errors[-1]}", err=True)
+            click.echo(f"faceparts: FAILED {one_line(self.errors[-1])}", err=True)
         failed = bool(self.errors) or any(e["status"] == "failed" for e in self.entries)
         done = tell("interrupted" if interrupted else "failed" if failed else "done")
         text = _publish(done, reports)
@@ -220,8 +228,20 @@ class Session:
             click.echo(text, nl=False)
         if not common.quiet:
             where = f"; report: {reports[0]}" if reports else ""
-            click.echo(f"faceparts: {_report.summary(done)}{where}", err=True)
+            click.echo(f"faceparts: {_report.summary(done)}{one_line(where)}", err=True)
         return EXIT_INTERRUPTED if interrupted else EXIT_FAILED if failed else 0
+
+    def _with_streams(self, streams: dict[str, BinaryIO]) -> Iterator[InputFile]:
+        """The inputs; standard input is read when its turn comes, in the thread that asks.
+
+        `run` reads in another thread, which Ctrl-C does not reach: waiting for a pipe there could
+        not be ended.
+        """
+        limit = read_limit(self.common.max_megapixels * 1_000_000)
+        for item in self.items:
+            if item.path is None:
+                streams[item.key] = io.BytesIO(sys.stdin.buffer.read(limit + 1))
+            yield item
 
     def _shows_progress(self) -> bool:
         if self.common.progress is not None:

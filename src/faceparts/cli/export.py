@@ -54,7 +54,10 @@ def export(run: Path, out: Path, int8: bool, data: Path | None, metrics: Path | 
     try:
         table = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadRecipe(f"{run}: not the folder of a training (recipe.json: {error})") from error
+        raise BadRecipe(
+            f"{run}: not the folder of a training (recipe.json: {error}); "
+            "give the one that 'faceparts train -o' wrote"
+        ) from error
     recipe = config.recipe_from_table(table, str(run / "recipe.json"))
     results = read_metrics(metrics) if metrics else {}
     outputs = exporting.outputs_of(recipe)
@@ -81,7 +84,9 @@ def read_metrics(path: Path) -> dict[str, float]:
         values = json.loads(path.read_text(encoding="utf-8"))
         return {str(key): float(value) for key, value in values.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: not a JSON object of numbers ({error})") from error
+        raise UsageError(
+            f'{path}: not a JSON object of numbers ({error}); wanted {{"name": 0.5}}'
+        ) from error
 
 
 COMMAND = export

@@ -57,14 +57,14 @@ def main() -> NoReturn:
         error.show()
         code = error.exit_code
     except (UsageError, UnknownName) as error:
-        click.echo(f"faceparts: {error}", err=True)
+        _tell(str(error))
         code = EXIT_USAGE
     except BrokenPipeError:  # the reader of a pipe has seen enough; nothing to flush to any more
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     except (FacePartsError, OSError) as error:
-        click.echo(f"faceparts: {type(error).__name__}: {error}", err=True)
+        _tell(f"{type(error).__name__}: {error}")
         code = EXIT_FAILED
     except (click.Abort, KeyboardInterrupt):
         click.echo("faceparts: interrupted", err=True)
@@ -92,3 +92,10 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _tell(error: str) -> None:
+    """One line on standard error, whatever the names of files in it are."""
+    from faceparts._headers import one_line
+
+    click.echo(f"faceparts: {one_line(error)}", err=True)

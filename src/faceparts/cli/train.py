@@ -60,7 +60,7 @@ def train(
         ) from error
     chosen = config.read_recipe(config.find_recipe(recipe))
     if minutes is not None and steps is not None:
-        raise UsageError("--minutes and --steps exclude each other")
+        raise UsageError("--minutes and --steps exclude each other; give one of them")
     if minutes is not None:
         chosen = replace(chosen, minutes=minutes)
     if steps is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from PIL import ImageColor
 
+from faceparts.crops import check_image
 from faceparts.errors import UsageError
 from faceparts.types import Face, Image
 
@@ -17,10 +17,7 @@ def copy_picture(image: Image, faces: Sequence[Face]) -> Image:
     Raises:
         ValueError: the picture is not (H, W, 3) uint8, or a face comes from another picture size.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(
-            f"image: got {image.dtype} of shape {image.shape}, wanted uint8 RGB of shape (H, W, 3)"
-        )
+    check_image(image)
     for i, face in enumerate(faces):
         if face.source_hw != image.shape[:2]:
             raise ValueError(

@@ -277,6 +277,29 @@ class Hiding(ABC):
                 self._fill(out[y0:y1, x0:x1], mask, head_size_px(face))
         return out
 
+    def hide_translucent(
+        self, hidden: Image, alpha: NDArray[np.uint8], faces: Sequence[Face]
+    ) -> NDArray[np.uint8]:
+        """Give a picture in which the faces are hidden already its transparency back, as RGBA.
+
+        The hidden regions become opaque, because alpha can show a face too; elsewhere colours of
+        fully transparent pixels become black, because nobody sees what is left there.
+
+        Args:
+            hidden: (H, W, 3), what the effect made of the picture.
+            alpha: (H, W) uint8 of the picture.
+
+        Raises:
+            UnknownName, ValueError: see `hidden_region`.
+        """
+        out = np.dstack((hidden, alpha))
+        for face in faces:
+            window, mask = hidden_region(face, what=self.what, keep=self.keep, margin=self.margin)
+            x0, y0, x1, y1 = window
+            out[y0:y1, x0:x1, 3][mask] = 255
+        out[out[..., 3] == 0] = 0
+        return out
+
     @abstractmethod
     def _fill(self, cut: Image, mask: NDArray[np.bool_], size_px: float) -> None:
         """Write the pixels of the mask, and only them; must read no other pixel.

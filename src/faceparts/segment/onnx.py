@@ -35,7 +35,9 @@ class OnnxSegmenter:
         size_px = net.card.input_px
         batch, _, *input_hw = net.input_shape
         if any(n not in (None, size_px) for n in input_hw):
-            raise BadWeights(f"{net.path}: input is {input_hw} px, its card says {size_px}")
+            raise BadWeights(
+                f"{net.path}: input is {input_hw} px, its card says {size_px}; export it again"
+            )
         if batch not in (None, 1):
             raise BadWeights(f"{net.path}: takes batches of {batch} only; export with a free batch")
         if len(shape) != 4:

@@ -179,7 +179,9 @@ def _walk(folder: Path, recursive: bool, seen: set[tuple[int, int]]) -> Iterator
         status = folder.stat()
         entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be listed ({error.strerror or error})") from error
+        raise UsageError(
+            f"{folder}: cannot be listed ({error.strerror or error}); check its permissions"
+        ) from error
     if (status.st_dev, status.st_ino) in seen:
         return
     seen.add((status.st_dev, status.st_ino))

@@ -281,14 +281,19 @@ def load_initial(net: nn.Module, name_or_path: str) -> list[str]:
     try:
         model = onnx.load(path)
     except DecodeError as error:
-        raise BadWeights(f"{path}: not an ONNX file ({error})") from error
+        raise BadWeights(
+            f"{path}: not an ONNX file ({error}); give one that 'faceparts export' wrote"
+        ) from error
     for tensor in model.graph.initializer:
         name = tensor.name.removesuffix(".half").removeprefix("net.")
         stored[name] = numpy_helper.to_array(tensor)
     own = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
     left = [k for k, v in own.items() if k not in stored or stored[k].shape != tuple(v.shape)]
     if len(left) > len(own) / 2:
-        raise BadWeights(f"{path}: fits {len(own) - len(left)} of {len(own)} values of this net")
+        raise BadWeights(
+            f"{path}: fits {len(own) - len(left)} of {len(own)} values of this net; "
+            "give an export of the same net as init"
+        )
     for name in own.keys() - set(left):
         own[name].copy_(torch.from_numpy(stored[name].astype(np.float32)))
     return left

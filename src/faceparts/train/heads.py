@@ -178,7 +178,10 @@ def _read_scenes(source: Source, root: Path) -> list[Scene]:
         if head is not None:
             found.append(Scene(sample.image, head[0][None], head[1][None], ids))
     if not found:
-        raise BadData(f"{root / source.root}: no head in {source.name} split {source.split!r}")
+        raise BadData(
+            f"{root / source.root}: no head in {source.name} split {source.split!r}; "
+            "take it out of the recipe"
+        )
     return found
 
 

@@ -15,15 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.errors import BadData
+from faceparts.labels import BARE_FACE
 from faceparts.types import IGNORE, Image, LabelSet
 
 HELD_BACK_EVERY = 5
 """Every fifth file of each folder, in sorted order, is kept for measuring."""
-
-FACE_PARTS = (
-    *("skin", "nose", "left_eye", "right_eye", "left_brow", "right_brow"),
-    *("mouth", "upper_lip", "lower_lip"),
-)
 
 Rgba = NDArray[np.uint8]
 
@@ -50,7 +46,7 @@ class Occluders:
             image: (H, W, 3) RGB.
             labels: (H, W) ids of ``label_set``; without face pixels nothing is pasted.
             rng: the only source of chance.
-            label_set: must hold ``FACE_PARTS`` as far as they occur, and ``glasses``.
+            label_set: `labels.BARE_FACE` says which of its parts are face; must hold the eyes and ``glasses``.
         """
         frame = _face_frame(labels, label_set)
         if frame is None:
@@ -88,7 +84,7 @@ class _FaceFrame:
 
 
 def _face_frame(labels: NDArray[np.uint8], label_set: LabelSet) -> _FaceFrame | None:
-    ids = [label_set.id(p) for p in FACE_PARTS if p in label_set.parts]
+    ids = [label_set.id(p) for p in BARE_FACE if p in label_set.parts]
     ys, xs = np.nonzero(np.isin(labels, ids))
     if len(ys) < 64:
         return None
@@ -254,7 +250,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
     data = np.frombuffer(path.read_bytes(), np.uint8)
     piece = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if piece is None or piece.dtype != np.uint8:
-        raise BadData(f"{path}: not an 8-bit picture")
+        raise BadData(f"{path}: not an 8-bit picture; convert it or take it away")
     if piece.ndim == 2:
         piece = cv2.cvtColor(piece, cv2.COLOR_GRAY2BGR)
     order = (2, 1, 0, 3)[: piece.shape[2]]
