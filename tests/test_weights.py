@@ -80,7 +80,7 @@ def test_keys_of_later_versions_are_left_out_and_defaults_are_filled_in(parser_c
         ("output", "votes", "'probs' or 'logits'"),
         ("threshold", 1.5, "a number 0..1"),
         ("notes", [], "a text"),
-        ("input_px", 0, "a parser needs a fixed size"),
+        ("input_px", 0, "wanted the fixed size of a parser"),
         ("label_set", "sheep7", "wanted one of bisenet19"),
     ],
 )
@@ -105,7 +105,7 @@ def test_text_that_is_not_json_is_refused(text):
 def test_other_json_long_text_and_missing_keys_are_refused(parser_card):
     with pytest.raises(BadWeights, match="the card is list, wanted a JSON object"):
         weights.card_from_json("[]")
-    with pytest.raises(BadWeights, match="card of 65537 characters, at most 65536"):
+    with pytest.raises(BadWeights, match="card of 65537 characters, wanted at most 65536"):
         weights.card_from_json(" " * 65_537)
     values = asdict(parser_card)
     del values["license"]
@@ -204,7 +204,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, parser_file, monkeypatc
     with pytest.raises(BadWeights, match="none: cannot be read: No such file"):
         weights.session(tmp_path / "none")
     monkeypatch.setattr(weights, "MAX_FILE_BYTES", 9)
-    with pytest.raises(BadWeights, match=r"parser.onnx: \d+ bytes, at most 9 are read"):
+    with pytest.raises(BadWeights, match=r"parser.onnx: \d+ bytes, wanted at most 9"):
         weights.session(parser_file)
 
 

@@ -46,7 +46,8 @@ class Occluders:
             image: (H, W, 3) RGB.
             labels: (H, W) ids of ``label_set``; without face pixels nothing is pasted.
             rng: the only source of chance.
-            label_set: `labels.BARE_FACE` says which of its parts are face; must hold the eyes and ``glasses``.
+            label_set: must hold both eyes and ``glasses``; its face is what it has of
+                `labels.BARE_FACE`.
         """
         frame = _face_frame(labels, label_set)
         if frame is None:
