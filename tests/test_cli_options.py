@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from types import SimpleNamespace
 
 import click
 import numpy as np
 import pytest
 
-from cli_world import call
+from cli_world import SOURCE, call, encode, make_photo
 from faceparts import folder
 from faceparts.cli import _effects, main
 from faceparts.cli._effects import EffectCommand, field_options, make_effect, try_out
@@ -126,3 +130,33 @@ def test_names_cannot_write_to_the_terminal(net: Path, tmp_path: Path) -> None:
     missing = call("hide", "no\nsuch\x1b.png", "-o", tmp_path / "out", *options)
     assert missing.code == 2
     assert r"not found: no\nsuch\x1b.png" in missing.err
+
+
+def test_standard_input_that_cannot_be_read(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(make_photo()))
+    command = (
+        'exec "$0" -m faceparts hide - "$1/a.png" -o "$1/out" --detector whole --model "$2" '
+        "0>/dev/null"  # open, but for writing
+    )
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, tmp_path, net],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert b"FAILED -: OSError: [Errno 9] Bad file descriptor" in done.stderr
+    assert (tmp_path / "out" / "a.png").exists()
+
+
+def test_no_standard_input_at_all(net: Path, tmp_path: Path) -> None:
+    command = '"$0" -m faceparts hide - -o "$1" --detector whole --model "$2" <&-'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, tmp_path / "out", net],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == b"faceparts: there is no standard input (-); name a file\n"
+    assert not (tmp_path / "out").exists()

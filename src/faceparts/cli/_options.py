@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -201,6 +202,8 @@ def check(common: Common) -> None:
     """
     if common.to_stdout and common.json:
         raise UsageError("-o - and --json both want standard output; send the report to --report")
+    if STREAM in common.inputs and sys.stdin is None:
+        raise UsageError("there is no standard input (-); name a file")
     if common.inputs.count(STREAM) > 1:
         raise UsageError("standard input (-) can be read only once; give it once")
     if common.to_stdout and len(common.inputs) != 1:

@@ -164,12 +164,15 @@ class Session:
         common = self.common
         reports = self._reports()
         notes: dict[str, tuple[str, ...]] = {}
-        streams: dict[str, BinaryIO] = {}
+        streams: dict[str, BinaryIO | OSError] = {}
 
         def read(item: InputFile) -> PictureFrame:
             self.refuse_existing(outputs.get(item.key, ()))
+            source = streams.pop(item.key) if item.path is None else item.path
+            if isinstance(source, OSError):
+                raise source
             picture = read_picture(
-                streams.pop(item.key) if item.path is None else item.path,
+                source,
                 name="standard input" if item.path is None else str(item.path),
                 max_pixels=common.max_megapixels * 1_000_000,
             )
@@ -231,7 +234,7 @@ class Session:
             click.echo(f"faceparts: {_report.summary(done)}{one_line(where)}", err=True)
         return EXIT_INTERRUPTED if interrupted else EXIT_FAILED if failed else 0
 
-    def _with_streams(self, streams: dict[str, BinaryIO]) -> Iterator[InputFile]:
+    def _with_streams(self, streams: dict[str, BinaryIO | OSError]) -> Iterator[InputFile]:
         """The inputs; standard input is read when its turn comes, in the thread that asks.
 
         `run` reads in another thread, which Ctrl-C does not reach: waiting for a pipe there could
@@ -240,7 +243,10 @@ class Session:
         limit = read_limit(self.common.max_megapixels * 1_000_000)
         for item in self.items:
             if item.path is None:
-                streams[item.key] = io.BytesIO(sys.stdin.buffer.read(limit + 1))
+                try:
+                    streams[item.key] = io.BytesIO(sys.stdin.buffer.read(limit + 1))
+                except OSError as error:  # raised again when the picture is read
+                    streams[item.key] = error
             yield item
 
     def _shows_progress(self) -> bool:
