@@ -122,6 +122,7 @@ def decode(
     boxes = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
     marks = points[:, rows, columns].T.astype(np.float64).reshape(-1, len(POINTS), 3)
     marks[..., :2] += centres[:, None]
+    marks[..., 2] = np.minimum(marks[..., 2], 1)
     marks[~(np.isfinite(marks).all(axis=2) & (marks[..., 2] >= SEEN))] = np.nan
     found = Candidates(boxes, np.minimum(scores, 1), marks)
     return found.take(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1))
