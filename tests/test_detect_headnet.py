@@ -265,9 +265,9 @@ def assert_found(heads, disks, tolerance=3.0) -> None:
     np.testing.assert_allclose(got, expected, atol=tolerance)
 
 
-def test_heads_are_found_where_they_are(detector, disks):
+def test_heads_are_found_where_they_are(heads_file, disks):
     drawn = [(100.3, 120.2, 20), (400.0, 300.0, 35), (600.0, 60.0, 15)]
-    heads = detector.detect(disks((470, 640), drawn))
+    heads = headnet.load(heads_file, threads=1, tiles=False).detect(disks((470, 640), drawn))
     assert_found(heads, drawn)
     assert [h.score for h in heads] == sorted((h.score for h in heads), reverse=True)
     for head in heads:
@@ -320,9 +320,10 @@ def test_odd_pictures_do_no_harm(detector, hw):
 
 def test_the_score_threshold_comes_from_the_card_unless_given(heads_file, head_card, disks):
     image = disks((200, 640), [(102.0, 102.0, 8.0), (402.0, 102.0, 40.0)])
-    low, high = sorted(h.score for h in headnet.load(heads_file, threads=1).detect(image))
+    whole = headnet.load(heads_file, threads=1, tiles=False)
+    low, high = sorted(h.score for h in whole.detect(image))
     assert head_card.threshold < low < high
-    between = headnet.load(heads_file, threads=1, min_score=(low + high) / 2)
+    between = headnet.load(heads_file, threads=1, tiles=False, min_score=(low + high) / 2)
     assert [h.score for h in between.detect(image)] == [high]
     assert between.card == head_card
 
@@ -376,12 +377,12 @@ def some(*rows: tuple[float, float, float, float, float]) -> headnet.Candidates:
     return headnet.Candidates(values[:, :4], values[:, 4], np.full((len(values), 7, 3), np.nan))
 
 
-def test_the_closer_look_is_half_again_as_large_and_only_for_common_sizes():
+def test_the_closer_look_is_twice_as_large_and_only_for_common_sizes():
     assert list(_tiles.closer_views(np.zeros((300, 500, 3), np.uint8))) == []
-    assert list(_tiles.closer_views(np.zeros((1500, 2100, 3), np.uint8))) == []
+    assert list(_tiles.closer_views(np.zeros((1500, 2200, 3), np.uint8))) == []
     ((view,),) = _tiles.closer_views(np.zeros((480, 640, 3), np.uint8))
-    assert view.image.shape == (720, 960, 3) and view.cut == (False,) * 4
-    np.testing.assert_allclose(view.ratio_xy, [2 / 3, 2 / 3])
+    assert view.image.shape == (960, 1280, 3) and view.cut == (False,) * 4
+    np.testing.assert_allclose(view.ratio_xy, [0.5, 0.5])
     tiles = [v for batch in _tiles.closer_views(np.zeros((900, 1400, 3), np.uint8)) for v in batch]
     assert len(tiles) == 6 and all(max(v.image.shape) <= _tiles.TILE_PX for v in tiles)
 
@@ -420,7 +421,7 @@ def test_a_small_head_is_looked_at_again_and_found_where_it_is(heads_file, disks
     picture = disks((480, 640), [(300, 200, 16)])
     heads = headnet.load(heads_file, threads=1).detect(picture)
     assert_found(heads, [(300, 200, 16)])
-    assert looks == [(480, 640), (720, 960), (192, 256)]
+    assert looks == [(480, 640), (960, 1280), (192, 256)]
     looks.clear()
     headnet.load(heads_file, threads=1, tiles=False).detect(picture)
     assert looks == [(480, 640), (192, 256)]

@@ -31,12 +31,14 @@ MIDDLE_PX = 2048
 FAR_PX = 256
 """Longer side of the far look: heads that fill much of a picture are easiest to see small."""
 
-CLOSER = 1.5
+CLOSER = 2.0
 """How much larger a picture is seen in the closer look for small heads."""
 
-CLOSER_SIDES_PX = (SMALL_PX, 2048)
-"""Longer sides of the pictures that get a closer look: smaller ones are enlarged anyway, larger
-ones have more pixels than small heads need."""
+CLOSER_LONGER_PX = 2560
+"""Longer side that the closer look enlarges to at most; it is left out where that is less than
+`CLOSER_LEAST` times the picture."""
+
+CLOSER_LEAST = 1.2
 
 CUT_PX = 4.0
 """A box this close to an inner border counts as cut by it."""
@@ -142,12 +144,13 @@ def far_view(image: Image) -> View:
 def closer_views(image: Image, *, whole_px: int = 1024, batch: int = 4) -> Iterator[list[View]]:
     """Batches of views that all have one size: the picture enlarged by `CLOSER`, whole or in tiles.
 
-    Empty for pictures whose longer side is out of `CLOSER_SIDES_PX`.
+    Empty for small pictures, which are enlarged anyway, and for those that are large as they are.
     """
     longer = max(image.shape[:2])
-    if not CLOSER_SIDES_PX[0] <= longer <= CLOSER_SIDES_PX[1]:
+    scale = min(CLOSER, CLOSER_LONGER_PX / longer)
+    if longer < SMALL_PX or scale < CLOSER_LEAST:
         return
-    level = _scale_to_side(image, CLOSER)
+    level = _scale_to_side(image, scale)
     if longer <= whole_px:
         yield [level]
         return
