@@ -387,11 +387,14 @@ def test_the_closer_look_is_twice_as_large_and_only_for_common_sizes():
     assert len(tiles) == 6 and all(max(v.image.shape) <= _tiles.TILE_PX for v in tiles)
 
 
-def test_the_far_look_never_enlarges():
-    assert _tiles.far_view(np.zeros((100, 60, 3), np.uint8)).image.shape == (100, 60, 3)
-    view = _tiles.far_view(np.zeros((480, 640, 3), np.uint8))
+def test_the_far_looks_never_enlarge():
+    (view,) = _tiles.far_views(np.zeros((100, 60, 3), np.uint8))
+    assert view.image.shape == (100, 60, 3)
+    (view,) = _tiles.far_views(np.zeros((480, 640, 3), np.uint8))
     assert view.image.shape == (192, 256, 3)
     np.testing.assert_allclose(view.ratio_xy, [2.5, 2.5])
+    views = _tiles.far_views(np.zeros((768, 1024, 3), np.uint8))
+    assert [v.image.shape for v in views] == [(192, 256, 3), (480, 640, 3)]
 
 
 def test_without_a_closer_look_the_first_stays():

@@ -28,8 +28,8 @@ MAX_TILES = 24
 MIDDLE_PX = 2048
 """Longer side of the tiled level between whole view and tiles, for pictures of twice that side."""
 
-FAR_PX = 256
-"""Longer side of the far look: heads that fill much of a picture are easiest to see small."""
+FAR_PX = (256, 640)
+"""Longer sides of the far looks: heads that fill much of a picture are easiest to see small."""
 
 CLOSER = 2.0
 """How much larger a picture is seen in the closer look for small heads."""
@@ -136,9 +136,14 @@ def views(
             yield some
 
 
-def far_view(image: Image) -> View:
-    """The whole picture, its longer side at most `FAR_PX`."""
-    return _scale_to_side(image, min(1.0, FAR_PX / max(image.shape[:2])))
+def far_views(image: Image) -> list[View]:
+    """The whole picture at the sizes of `FAR_PX`, never enlarged.
+
+    The first always; each other only where the picture is at least half again as large.
+    """
+    longer = max(image.shape[:2])
+    sides = [FAR_PX[0], *(px for px in FAR_PX[1:] if longer >= 1.5 * px)]
+    return [_scale_to_side(image, min(1.0, px / longer)) for px in sides]
 
 
 def closer_views(image: Image, *, whole_px: int = 1024, batch: int = 4) -> Iterator[list[View]]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from faceparts.crops import check_image
 from faceparts.detect._suppress import suppress
-from faceparts.detect._tiles import View, closer_views, far_view, is_cut, stack_padded, views
+from faceparts.detect._tiles import View, closer_views, far_views, is_cut, stack_padded, views
 from faceparts.errors import BadWeights, UsageError
 from faceparts.types import POINTS, Head, Image, ModelCard
 from faceparts.weights import Net, normalise, open_net
@@ -199,10 +199,10 @@ class HeadNet:
         if self._tiles and (found.sizes_px() <= SMALL_HEAD_PX).any():
             closer = closer_views(image, whole_px=self._max_side_px, batch=self._batch)
             found = prefer_closer(found, [c for some in closer for c in self._look(some)])
-        far = far_view(image)
-        seen_far = self._look([far])[0]
-        large = seen_far.sizes_px() >= FAR_FROM_PX * max(far.ratio_xy)
-        found = join([found, seen_far.take(large)])
+        for far in far_views(image):
+            seen_far = self._look([far])[0]
+            large = seen_far.sizes_px() >= FAR_FROM_PX * max(far.ratio_xy)
+            found = join([found, seen_far.take(large)])
         found = found.take(found.scores >= self._threshold)
         best = found.take(suppress(found.boxes_xyxy, found.scores))
         return [
