@@ -37,7 +37,8 @@ def models(tmp_path_factory, monkeypatch, make_parser, make_heads, head_card) ->
 
 @pytest.fixture
 def image(disks) -> np.ndarray:
-    return disks((300, 640), DISKS)
+    """Just too small for headnet's closer look: the tiny net knows disks of one size only."""
+    return disks((300, 636), DISKS)
 
 
 def encoded(image: np.ndarray, format: str, **options) -> bytes:
@@ -114,10 +115,10 @@ def test_hide_gives_back_what_it_was_given(image, tmp_path):
 
 
 def test_alpha_and_colour_profile_come_back(image):
-    alpha = np.arange(300 * 640, dtype=np.int64).reshape(300, 640).astype(np.uint8)
+    alpha = np.arange(300 * 636, dtype=np.int64).reshape(300, 636).astype(np.uint8)
     rgba = np.dstack([image, alpha])
     hidden = faceparts.hide(rgba)
-    assert hidden.shape == (300, 640, 4)
+    assert hidden.shape == (300, 636, 4)
     changed = (hidden[..., :3] != image).any(axis=2)
     assert (hidden[..., 3][changed & (alpha > 0)] == 255).all()
     for x, y, radius in DISKS:  # alpha tells nothing of a hidden face
@@ -138,7 +139,7 @@ def test_a_turned_pillow_picture_comes_back_upright(image):
     stored = np.rot90(np.dstack([image, image[..., 0]]))
     with Pil.open(io.BytesIO(encoded(np.ascontiguousarray(stored), "PNG", exif=exif))) as turned:
         result = faceparts.hide(turned)
-    assert result.size == (640, 300)
+    assert result.size == (636, 300)
     assert hidden_share(np.asarray(result)[..., :3]) == 1
     np.testing.assert_array_equal(np.asarray(result)[:40, :, 3], image[:40, :, 0])
     assert np.asarray(result)[102, 102, 3] == np.asarray(result)[202, 402, 3] == 255
@@ -155,7 +156,7 @@ def test_faces_may_be_given_and_chosen(image):
 
 def test_hide_takes_heads_from_half_the_threshold_on(disks):
     """The detector's threshold is 0.8; this disk scores between 0.4 and 0.8."""
-    image = disks((300, 640), [(102.0, 102.0, 8.0)])
+    image = disks((300, 636), [(102.0, 102.0, 8.0)])
     assert faceparts.parse(image) == []
     (face,) = faceparts.parse(image, min_score=0.4)
     assert 0.4 < face.head.score < 0.8

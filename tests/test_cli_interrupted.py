@@ -160,6 +160,8 @@ def test_ctrl_c_while_waiting_for_standard_input(net: Path, tmp_path: Path) -> N
         env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # a shell's background jobs ignore Ctrl-C, and so would all that they start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     try:
         until = time.monotonic() + 100
