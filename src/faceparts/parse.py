@@ -21,7 +21,7 @@ from faceparts import folder
 from faceparts.crops import check_image, crop_head, crop_to_window, warp_back
 from faceparts.errors import UsageError
 from faceparts.images import flatten
-from faceparts.segment import onnx
+from faceparts.segment import files
 from faceparts.types import Crop, Face, Head, HeadDetector, Image, LabelSet, Segmenter
 
 NEAR_BONUS = 0.1
@@ -50,7 +50,7 @@ class FaceParser:
 
     Args:
         detector: name of a detector (a file in ``faceparts/detect``) or an object with ``detect``.
-        segmenter: name or path of weights for `faceparts.segment.onnx`, or an object with
+        segmenter: name or path of weights for `faceparts.segment.files`, or an object with
             ``predict``, ``card`` and ``label_set``.
         detector_weights: file for a detector given by name; ``None`` = the shipped one.
         min_score: heads with a lower score are left out; ``None`` = the detector's own threshold.
@@ -100,7 +100,7 @@ class FaceParser:
         elif detector_weights is not None:
             raise UsageError("detector_weights: only for a detector given by name")
         if isinstance(segmenter, str | Path):
-            segmenter = onnx.load(segmenter, threads=threads, device=device, precision=precision)
+            segmenter = files.load(segmenter, threads=threads, device=device, precision=precision)
         self.detector: HeadDetector = detector
         self.segmenter: Segmenter = segmenter
         self.min_score = min_score

@@ -38,10 +38,11 @@ def model_row(path: Path) -> dict[str, Any]:
     Raises:
         BadWeights: the file is missing, damaged or has no card.
     """
-    from faceparts import labels, weights
+    from faceparts import labels
     from faceparts.cli._parser import describe
+    from faceparts.segment import files
 
-    card = weights.read_card(path)
+    card = files.read_card(path)
     parts = labels.get(card.label_set).parts[1:] if card.label_set else ()
     return {
         **asdict(card),
