@@ -214,3 +214,10 @@ def test_csv_text_edges() -> None:
     assert results.csv_text([{"a": float("nan"), "b": "x,y"}]) == 'a,b\n,"x,y"\n'
     with pytest.raises(ValueError, match="fields not in fieldnames"):
         results.csv_text([{"a": 1}, {"b": 2}])
+
+
+def test_a_head_that_several_detectors_looked_for_tells_who_saw_it() -> None:
+    points = Head.no_points()
+    row = results.head_row("a.jpg", 0, Head((1, 2, 3, 4), 0.9, points, "a+b", ("a", "b")))
+    assert row["seen_by"] == "a+b"
+    assert "seen_by" not in results.head_row("a.jpg", 0, Head((1, 2, 3, 4), 0.9, points, "a"))

@@ -108,12 +108,14 @@ class Head:
         score: 0..1, how sure the detector is.
         points: (7, 3) float32 x, y, score in the order of `POINTS`; ``nan`` where unseen.
         source: name of the detector that found it.
+        seen_by: where several detectors looked: the names of those that saw it.
     """
 
     box_xyxy: tuple[float, float, float, float]
     score: float
     points: NDArray[np.float32]
     source: str = ""
+    seen_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float32)

@@ -44,6 +44,8 @@ def head_entry(found: Head | Face) -> dict[str, Any]:
             for name, (x, y, score) in zip(POINTS, head.points.tolist(), strict=True)
         },
     }
+    if head.seen_by:
+        entry["seen_by"] = list(head.seen_by)
     if isinstance(found, Face):
         entry["parts_px"] = part_areas(found)
         sure = found.confidence[found.labels != 0]

@@ -253,7 +253,10 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def head_row(key: str, index: int, head: Head) -> Row:
-    """One head as a line of a table; points that were not seen are empty cells."""
+    """One head as a line of a table; points that were not seen are empty cells.
+
+    Heads that several detectors looked for have a column ``seen_by`` more: ``headnet+keypoints``.
+    """
     x0, y0, x1, y1 = (round(v, 2) for v in head.box_xyxy)
     row: dict[str, str | int | float | None] = {
         "picture": key,
@@ -264,7 +267,7 @@ def head_row(key: str, index: int, head: Head) -> Row:
     for name, point in zip(POINTS, head.points.tolist(), strict=True):
         for column, value in zip(("x_px", "y_px", "score"), point, strict=True):
             row[f"{name}_{column}"] = None if value != value else round(value, 4)  # nan != nan
-    return row
+    return row | ({"seen_by": "+".join(head.seen_by)} if head.seen_by else {})
 
 
 def csv_text(rows: Iterable[Row]) -> str:
