@@ -114,16 +114,6 @@ def test_loss_against_slow_loops(seed: int, mixed: PartsTask) -> None:
     assert shares["dice"] == pytest.approx(slow_dice(softmax(logits), ids), rel=1e-4)
 
 
-def test_dice_by_hand() -> None:
-    probs = np.full((1, K, 1, 2), 1e-9, np.float32)
-    probs[0, 0] = 0.5
-    probs[0, SKIN] = 0.5
-    ids = torch.tensor([[[0, SKIN]]])
-    # Either part: overlap 0.5, area 1, probability 1.
-    dice = parts._dice(torch.from_numpy(np.log(probs)), ids, ids < K)
-    assert dice.item() == pytest.approx(1 - (2 * 0.5 + 1) / (1 + 1 + 1))
-
-
 def test_a_batch_that_nobody_labelled_costs_nothing(mixed: PartsTask) -> None:
     net = Says(torch.randn(1, K, 4, 4))
     total, _ = mixed.loss(net, batch_of(np.full((1, 4, 4), IGNORE, np.uint8)), 0.0)
@@ -201,6 +191,17 @@ def test_the_same_step_gives_the_same_batch(world: Path, mixed: PartsTask) -> No
     assert not torch.equal(first, second)
 
 
+def test_grafts_come_from_the_first_source(world: Path, mixed: PartsTask) -> None:
+    assert mixed.grafts is None
+    task = PartsTask(replace(PARTS, graft=1.0), world)
+    assert task.grafts is not None
+    image, ids = task.pools[0].images[0], task.pools[0].labels[0]
+    put_on = [
+        task.grafts.graft(image, ids, np.random.default_rng(i), CELEBA19)[1] for i in range(20)
+    ]
+    assert all(i.shape == ids.shape for i in put_on)
+
+
 def test_weights_and_trust_follow_the_source(mixed: PartsTask) -> None:
     seen = set()
     for step in range(30):
@@ -239,12 +240,13 @@ def test_rare_parts_weigh_more() -> None:
     ids[50:60] = IGNORE
     source = PARTS.data[0]
     pool = parts._Pool(source, (), (ids,), np.ones(1))
-    weights = parts._class_weights(pool)
+    weights = parts._class_weights(pool, 0.25)
     assert weights.dtype == np.float32
     assert weights[0] == pytest.approx(0.6)
     assert weights[SKIN] == pytest.approx((0.02 / (200 / 9000)) ** 0.25)
     assert weights[HAIR] == pytest.approx((0.02 * 9000) ** 0.25)
     assert weights[CELEBA19.id("hat")] == 4
+    np.testing.assert_array_equal(parts._class_weights(pool, 0.0), 1)
 
 
 class Paints(nn.Module):

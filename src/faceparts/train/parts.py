@@ -17,6 +17,8 @@ from faceparts.evaluate import confusion
 from faceparts.train import augment
 from faceparts.train.clean import sort_sides
 from faceparts.train.config import Phase, Recipe, Source
+from faceparts.train.fused import entropy_and_dice
+from faceparts.train.graft import Grafts, collect
 from faceparts.train.inputs import to_input
 from faceparts.train.occlude import Occluders, load_occluders
 from faceparts.types import IGNORE, Image
@@ -71,7 +73,11 @@ class PartsTask:
         self.occluders: Occluders | None = None
         if recipe.occluders:
             self.occluders = load_occluders(root / recipe.occluders, held_back=False)
-        self.class_weight = torch.from_numpy(_class_weights(self.pools[0]))
+        self.grafts: Grafts | None = None
+        if recipe.graft:
+            first = self.pools[0]
+            self.grafts = collect(zip(first.images, first.labels, strict=True), LABEL_SET)
+        self.class_weight = torch.from_numpy(_class_weights(self.pools[0], recipe.balance))
 
     def batch(self, step: int, phase: Phase) -> Batch:
         """The batch of a step; the same step gives the same batch, whatever came before."""
@@ -94,6 +100,8 @@ class PartsTask:
     def _augment(
         self, image: Image, ids: NDArray[np.uint8], phase: Phase, rng: np.random.Generator
     ) -> tuple[Image, NDArray[np.uint8]]:
+        if self.grafts is not None and rng.random() < self.recipe.graft:
+            image, ids = self.grafts.graft(image, ids, rng, LABEL_SET)
         matrix = augment.random_affine(image.shape[:2], phase.size_px, rng)
         image, ids = augment.warp(image, ids, matrix, phase.size_px)
         if rng.random() < 0.5:
@@ -106,33 +114,28 @@ class PartsTask:
         self, net: nn.Module, batch: Batch, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         """Weighted cross entropy + half a Dice loss; doubted labels are left out."""
-        logits = net(batch.images).float()
-        log_probs = F.log_softmax(logits, dim=1)
-        ids = batch.labels
-        ids = self._drop_doubted(log_probs, ids, batch.trusted, progress)
+        logits = net(batch.images)
+        ids = self._drop_doubted(logits.detach(), batch.labels, batch.trusted, progress)
         known = ids < len(LABEL_SET.parts)
         target = torch.where(known, ids, 0)
         pixel_weight = self.class_weight[target] * batch.weight[:, None, None] * known
-        picked = log_probs.gather(1, target[:, None])[:, 0]
-        entropy = -(picked * pixel_weight).sum() / pixel_weight.sum().clamp_min(1)
-        dice = _dice(log_probs, target, known)
-        not_hair = ids == NOT_HAIR
-        hair = log_probs[:, LABEL_SET.id("hair")].exp()
-        against = (-torch.log1p(-hair.clamp_max(0.999)) * not_hair).sum() / ids.numel()
-        total = entropy + 0.5 * dice + against
+        entropy, dice = entropy_and_dice(logits, target, pixel_weight, known)
+        total = entropy + 0.5 * dice + _hair_where_none_is(logits, ids)
         return total, {"entropy": entropy.item(), "dice": dice.item()}
 
     def _drop_doubted(
-        self, log_probs: Tensor, ids: Tensor, trusted: Tensor, progress: float
+        self, logits: Tensor, ids: Tensor, trusted: Tensor, progress: float
     ) -> Tensor:
         """Ignore noisy labels that the net contradicts strongly (bootstrapping by omission)."""
         start = min((p.source.trust for p in self.pools), default=1.0)
         if progress < start or bool(trusted.all()):
             return ids
-        with torch.no_grad():
-            best, winner = log_probs.max(dim=1)
-            doubted = (winner != ids) & (best > float(np.log(DOUBT))) & ~trusted[:, None, None]
-            return torch.where(doubted, IGNORE, ids)
+        noisy = ~trusted
+        best, winner = torch.softmax(logits[noisy], dim=1, dtype=torch.float32).max(dim=1)
+        doubted = (winner != ids[noisy]) & (best > DOUBT)
+        kept = ids.clone()
+        kept[noisy] = torch.where(doubted, IGNORE, ids[noisy])
+        return kept
 
     @torch.no_grad()
     def validate(self, net: nn.Module) -> dict[str, float]:
@@ -193,25 +196,22 @@ def _odds(ids: list[NDArray[np.uint8]], often: float = 0.15) -> NDArray[np.float
     return np.asarray(repeat / repeat.sum())
 
 
-def _class_weights(pool: _Pool) -> NDArray[np.float32]:
-    """Fourth root of the inverse pixel share, between 0.6 and 4."""
+def _class_weights(pool: _Pool, balance: float) -> NDArray[np.float32]:
+    """Inverse pixel share to the power ``balance``, between 0.6 and 4."""
     count = len(LABEL_SET.parts)
     pixels = np.zeros(256)
     for ids in pool.labels:
         pixels += np.bincount(ids.ravel(), minlength=256)
     share = np.maximum(pixels[:count] / pixels[:count].sum(), 1e-6)
-    return np.asarray(np.clip((0.02 / share) ** 0.25, 0.6, 4), np.float32)
+    return np.asarray(np.clip((0.02 / share) ** balance, 0.6, 4), np.float32)
 
 
-def _dice(log_probs: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """1 - soft Dice, one value a part over the whole batch, mean over the parts that occur.
-
-    0 where no label is known at all.
-    """
-    probs = log_probs.exp() * known[:, None]
-    flat = torch.where(known, target, log_probs.shape[1]).flatten()
-    area = torch.bincount(flat, minlength=log_probs.shape[1] + 1)[:-1].float()
-    inside = probs.gather(1, target[:, None])[:, 0] * known
-    overlap = torch.zeros_like(area).scatter_add_(0, target.flatten(), inside.flatten())
-    score = (2 * overlap + 1) / (probs.sum((0, 2, 3)) + area + 1)
-    return 1 - score[area > 0].mean() if bool(known.any()) else score.sum() * 0
+def _hair_where_none_is(logits: Tensor, ids: Tensor) -> Tensor:
+    """Mean of -log(1 - probability of hair) over the pixels known to be no hair."""
+    not_hair = ids == NOT_HAIR
+    pictures = not_hair.flatten(1).any(dim=1)
+    if not bool(pictures.any()):
+        return logits.new_zeros((), dtype=torch.float32)
+    hair = torch.softmax(logits[pictures], dim=1, dtype=torch.float32)[:, LABEL_SET.id("hair")]
+    against = -torch.log1p(-hair.clamp_max(0.999)) * not_hair[pictures]
+    return against.sum() / ids.numel()

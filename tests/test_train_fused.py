@@ -1,0 +1,74 @@
+"""The fused loss against what autograd makes of the definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from faceparts.train.fused import entropy_and_dice
+
+
+def plain(logits: Tensor, target: Tensor, weight: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """The definition, term by term."""
+    log_probs = F.log_softmax(logits.float(), dim=1)
+    entropy = F.nll_loss(log_probs, target, reduction="none") * weight
+    scores = []
+    for part in range(logits.shape[1]):
+        here = (target == part) & known
+        if here.any():
+            probs = log_probs[:, part].exp()
+            scores.append((2 * probs[here].sum() + 1) / (probs[known].sum() + here.sum() + 1))
+    dice = 1 - torch.stack(scores).mean() if scores else logits.sum() * 0
+    return entropy.sum() / weight.sum().clamp_min(1), dice
+
+
+def scene(seed: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    gen = torch.Generator().manual_seed(seed)
+    logits = (3 * torch.randn(2, 5, 6, 7, generator=gen)).to(dtype)
+    target = torch.randint(0, 4, (2, 6, 7), generator=gen)  # part 4 never occurs
+    known = torch.rand(2, 6, 7, generator=gen) > 0.3
+    weight = torch.rand(2, 6, 7, generator=gen) * known
+    return logits.contiguous(memory_format=torch.channels_last), target, weight, known
+
+
+@pytest.mark.parametrize("factors", [(1.0, 0.0), (0.0, 1.0), (1.0, 0.5), (0.3, 2.0)])
+@pytest.mark.parametrize("seed", range(3))
+def test_values_and_gradients(seed: int, factors: tuple[float, float]) -> None:
+    logits, target, weight, known = scene(seed, torch.float32)
+    mine, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    a = entropy_and_dice(mine, target, weight, known)
+    b = plain(theirs, target, weight, known)
+    torch.testing.assert_close(a, b)
+    torch.autograd.backward(factors[0] * a[0] + factors[1] * a[1])
+    torch.autograd.backward(factors[0] * b[0] + factors[1] * b[1])
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_dice_by_hand() -> None:
+    logits = torch.full((1, 4, 1, 2), -30.0)
+    logits[0, :2] = 0  # parts 0 and 1 share each of the two pixels
+    target = torch.tensor([[[0, 1]]])
+    # Either part: overlap 0.5, area 1, probability 1.
+    _, dice = entropy_and_dice(logits, target, torch.ones(1, 1, 2), target < 4)
+    assert dice.item() == pytest.approx(1 - (2 * 0.5 + 1) / (1 + 1 + 1))
+
+
+def test_half_precision_logits() -> None:
+    logits, target, weight, known = scene(1, torch.bfloat16)
+    leaf = logits.requires_grad_()
+    entropy, dice = entropy_and_dice(leaf, target, weight, known)
+    assert entropy.dtype == dice.dtype == torch.float32
+    torch.testing.assert_close((entropy, dice), plain(logits, target, weight, known))
+    torch.autograd.backward(entropy + dice)
+    assert leaf.grad is not None and leaf.grad.dtype == torch.bfloat16
+
+
+def test_nothing_known() -> None:
+    logits, target, weight, known = scene(1, torch.float32)
+    leaf = logits.requires_grad_()
+    entropy, dice = entropy_and_dice(leaf, target, weight * 0, known & False)
+    assert entropy.item() == dice.item() == 0
+    torch.autograd.backward(entropy + dice)
+    assert leaf.grad is not None and not leaf.grad.any()
