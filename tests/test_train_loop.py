@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from faceparts.errors import BadRecipe
 from faceparts.train import loop
 from faceparts.train.config import Phase, Recipe, recipe_from_table
 from faceparts.train.loop import State, TrainingFailed
@@ -30,7 +31,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One thread, and a partnet of a few thousand values."""
     widths, depths = (4, 8, 8, 8, 8), (1, 0, 0, 0)
-    monkeypatch.setattr(partnet, "build", lambda parts: partnet.PartNet(parts, widths, depths))
+
+    def build(parts: int, *, wide: int = 1) -> nn.Module:
+        return partnet.PartNet(parts, tuple(wide * w for w in widths), depths)
+
+    monkeypatch.setattr(partnet, "build", build)
     with one_thread():
         yield
 
@@ -216,6 +221,54 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rate(0, warmup=0) == pytest.approx(0.1)
     falling = [rate(p) for p in np.linspace(0.03, 1, 50)]
     assert falling == sorted(falling, reverse=True)
+
+
+def test_a_constant_rate_and_another_one_for_biases() -> None:
+    assert rate(0.1, schedule="constant", warmup=0.2) == pytest.approx(0.1 * 0.51)
+    assert rate(0.2, schedule="constant", warmup=0.2) == 0.1
+    assert rate(1.0, schedule="constant", warmup=0.0) == 0.1
+    recipe = replace(PARTS, optimizer="sgd", momentum=0.99, bias_rate=2.0, lr=0.1, warmup=0.0)
+    state = loop.make_state(recipe, 19)
+    assert isinstance(state.optimizer, torch.optim.SGD)
+    assert loop.set_rate(recipe, state.optimizer, 0.0) == pytest.approx(0.1)
+    matrices, norms, biases = state.optimizer.param_groups
+    assert [g["lr"] for g in (matrices, norms, biases)] == pytest.approx([0.1, 0.1, 0.2])
+    assert [g["weight_decay"] for g in (matrices, norms, biases)] == [recipe.weight_decay, 0, 0]
+    assert {g["momentum"] for g in (matrices, norms, biases)} == {0.99}
+    named = dict(state.net.named_parameters())
+    assert {id(p) for p in biases["params"]} == {
+        id(p) for n, p in named.items() if n.endswith(".bias")
+    }
+    assert sum(len(g["params"]) for g in (matrices, norms, biases)) == len(named)
+
+
+def test_two_steps_of_sgd_by_hand() -> None:
+    recipe = replace(PARTS, optimizer="sgd", momentum=0.5, weight_decay=0.1, bias_rate=2.0, lr=0.1)
+    net = nn.Linear(1, 1)
+    with torch.no_grad():
+        net.weight.fill_(2.0)
+        net.bias.fill_(3.0)
+    optimizer = loop.make_optimizer(recipe, net)
+    loop.set_rate(replace(recipe, schedule="constant", warmup=0.0), optimizer, 0.5)
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.autograd.backward(net(torch.ones(1, 1)).sum())  # gradient 1 for both
+        optimizer.step()
+    # v = 0.5 v + (1 + 0.1 w): 1.2, then 0.6 + 1.188; the bias does not decay and is twice as quick
+    assert net.weight.item() == pytest.approx(2 - 0.12 - 0.1788)
+    assert net.bias.item() == pytest.approx(3 - 0.2 * 1 - 0.2 * 1.5)
+
+
+def test_options_of_the_net() -> None:
+    wide = loop.make_net(replace(PARTS, net_options={"wide": 2}), 19)
+    assert wide.state_dict()["stem.0.weight"].shape[0] == 8
+    with pytest.raises(BadRecipe, match=r"tiny: net_options of partnet: .*'deep'; its options: wi"):
+        loop.make_net(replace(PARTS, net_options={"deep": 2}), 19)
+
+
+def test_batch_norm_needs_more_than_one_picture() -> None:
+    with pytest.raises(BadRecipe, match="batch = 1, but partnet has batch norm"):
+        loop.make_net(replace(PARTS, phases=(Phase(1.0, 32, 1),)), 19)
 
 
 def test_progress_by_steps_and_by_the_clock() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -43,7 +45,7 @@ def train(
     threads: int | None,
     quiet: bool,
 ) -> int:
-    """Train a net by RECIPE: a TOML file, or the name of a shipped recipe.
+    """Train a model by RECIPE: a TOML file, or the name of a shipped recipe.
 
     \b
     Example:
@@ -52,15 +54,22 @@ def train(
     """
     from dataclasses import replace
 
-    try:
-        from faceparts.train import config, loop
-    except ImportError as error:
-        raise UsageError(
-            f"training needs more packages ({error}); pip install 'faceparts[train]'"
-        ) from error
-    chosen = config.read_recipe(config.find_recipe(recipe))
+    from faceparts.train import config
+
+    path = config.find_recipe(recipe)
+    table = config.read_table(path)
     if minutes is not None and steps is not None:
         raise UsageError("--minutes and --steps exclude each other; give one of them")
+    if table.get("task") == "forest":
+        if minutes is not None or steps is not None or init is not None:
+            raise UsageError(
+                f"{recipe}: a forest has no steps; leave --minutes, --steps, --init out"
+            )
+        if seed is not None:
+            table["seed"] = seed
+        _extra("forest_run").train(table, path, data, out, threads=threads, quiet=quiet)
+        return 0
+    chosen = config.recipe_from_table(table, str(path))
     if minutes is not None:
         chosen = replace(chosen, minutes=minutes)
     if steps is not None:
@@ -69,9 +78,19 @@ def train(
         chosen = replace(chosen, init=init)
     if seed is not None:
         chosen = replace(chosen, seed=seed)
-    state = loop.train(chosen, data, out, threads=threads, quiet=quiet)
+    state = _extra("loop").train(chosen, data, out, threads=threads, quiet=quiet)
     click.echo(f"{out}: {state.step} steps in {state.elapsed_s / 60:.1f} minutes", err=True)
     return 0
+
+
+def _extra(name: str) -> Any:
+    """A module of ``faceparts.train``, or a line that says what to install."""
+    try:
+        return importlib.import_module(f"faceparts.train.{name}")
+    except ImportError as error:
+        raise UsageError(
+            f"training needs more packages ({error}); pip install 'faceparts[train]'"
+        ) from error
 
 
 COMMAND = train

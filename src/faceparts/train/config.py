@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from faceparts import folder, labels
 from faceparts.errors import BadRecipe
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -18,16 +19,29 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("seed", 0, 2**63),
     ("steps", 1, 10**9),
     ("minutes", 0, 10**6),
-    ("lr", 1e-9, 10),
+    ("lr", 1e-15, 10),
+    ("momentum", 0, 0.9999),
+    ("bias_rate", 0, 100),
     ("weight_decay", 0, 10),
     ("warmup", 0, 0.999),
     ("ema", 0, 0.999999),
-    ("clip", 1e-9, 10**9),
+    ("clip", 0, 10**9),
     ("val_every", 1, 10**9),
     ("save_every", 1, 10**9),
     ("occlude", 0, 1),
+    ("graft", 0, 1),
+    ("balance", 0, 1),
 )
 """Key of a recipe, least and greatest value."""
+
+CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("optimizer", ("adamw", "sgd")),
+    ("schedule", ("cosine", "constant")),
+)
+"""Key of a recipe and the words it may hold."""
+
+LOSSES = ("ce", "ce_sum", "dice", "focal", "lovasz", "boundary")
+"""Losses of the parts task that ``loss`` may weigh; see `train.losses`."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +51,7 @@ class Phase:
     Args:
         until: share of the whole training (0..1] at which the phase ends.
         size_px: side of the square input, a multiple of 32.
-        batch: pictures in a step, at least 2.
+        batch: pictures in a step; a net with batch norm needs at least 2.
     """
 
     until: float
@@ -89,14 +103,26 @@ class Recipe:
     Args:
         name: name of the model; also of the files written.
         net: file in ``faceparts.train.nets``.
-        task: ``"parts"`` or ``"heads"``.
+        task: file in ``faceparts.train`` that defines ``make_task(recipe, root)``.
+        label_set: name of the parts that a parser learns; sources are translated into it.
+        net_options: passed on to the net's ``build``.
         steps: number of optimiser steps, unless ``minutes`` is set.
         minutes: length by the clock instead of by steps; 0 = by steps. By the clock a run is not
             repeatable to the bit, but it ends when it must.
-        lr: highest learning rate (AdamW; linear warm-up, cosine to a hundredth).
+        optimizer: ``"adamw"``, or ``"sgd"`` with ``momentum`` (a running sum of gradients, as in
+            Caffe: the steady step is ``lr / (1 - momentum)`` times the gradient).
+        lr: highest learning rate.
+        bias_rate: factor on the rate of biases. Biases and norms never decay.
+        schedule: after a linear warm-up ``"cosine"`` falls to a hundredth, ``"constant"`` stays.
+        loss: weight of each of `LOSSES`; empty = the task's own (parts: ce 1, dice 0.5).
+        clip: largest length of the gradient; 0 = any.
         ema: decay of the averaged weights, which are what is exported.
         occluders: folder below the data root with things to paste; empty = none.
         occlude: probability that a sample gets occluders.
+        graft: probability that a sample gets a rare part of another face, see `train.graft`
+            (parts only; pieces come from the first source).
+        balance: exponent of the inverse pixel share in the class weights; 0 = all classes alike
+            (parts only).
         negatives: folder below the data root with pictures without people (heads only).
         init: shipped model or ONNX file to start from; empty = from scratch.
         val: what `Task.validate` looks at while training; never trained on.
@@ -108,12 +134,19 @@ class Recipe:
     task: str
     phases: tuple[Phase, ...]
     data: tuple[Source, ...]
+    label_set: str = "celeba19"
+    net_options: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     steps: int = 1000
     minutes: float = 0.0
+    optimizer: str = "adamw"
     lr: float = 2e-3
+    momentum: float = 0.9
+    bias_rate: float = 1.0
     weight_decay: float = 0.02
+    schedule: str = "cosine"
     warmup: float = 0.03
+    loss: dict[str, float] = field(default_factory=dict)
     ema: float = 0.998
     clip: float = 5.0
     bf16: bool = True
@@ -121,6 +154,8 @@ class Recipe:
     save_every: int = 250
     occluders: str = ""
     occlude: float = 0.0
+    graft: float = 0.0
+    balance: float = 0.25
     negatives: str = ""
     init: str = ""
     val: tuple[Source, ...] = ()
@@ -133,11 +168,30 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         BadRecipe: not TOML, an unknown key, a missing key, or a value out of range.
     """
+    return recipe_from_table(read_table(path), str(path))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The plain values of a TOML recipe, unchecked.
+
+    Raises:
+        BadRecipe: the file cannot be read or is not TOML.
+    """
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadRecipe(f"{path}: not a readable recipe ({error})") from error
-    return recipe_from_table(table, str(path))
+
+
+def tasks() -> list[str]:
+    """Names of the files beside this one that define ``make_task``: what ``task`` may say.
+
+    They are read, not imported: a recipe is checked without PyTorch.
+    """
+    here = Path(__file__).parent
+    known = [n for n in folder.names("faceparts.train") if (here / f"{n}.py").is_file()]
+    text = {n: (here / f"{n}.py").read_text(encoding="utf-8") for n in known if n != "loop"}
+    return sorted({*(name for name, code in text.items() if "\ndef make_task(" in code), "parts"})
 
 
 def find_recipe(name_or_path: str) -> Path:
@@ -201,7 +255,12 @@ def _checked(value: Any, wanted: str, where: str) -> Any:
     """The value, whole numbers as float where a float is wanted."""
     if wanted == "float" and type(value) is int:
         return float(value)
-    plain = {"str": str, "int": int, "bool": bool, "float": float}.get(wanted)
+    if wanted == "dict[str, float]":
+        if type(value) is not dict:
+            raise BadRecipe(f"{where} = {value!r}; wanted a table of names and numbers")
+        return {k: _checked(v, "float", f"{where}: {k}") for k, v in value.items()}
+    kinds = {"str": str, "int": int, "bool": bool, "float": float, "dict[str, Any]": dict}
+    plain = kinds.get(wanted)
     if plain is not None and type(value) is not plain:
         raise BadRecipe(f"{where} = {value!r}; wanted a value of type {wanted}")
     if isinstance(value, float) and not math.isfinite(value):
@@ -215,18 +274,35 @@ def check(recipe: Recipe, where: str) -> None:
     Raises:
         BadRecipe: the message names the key, the value and the range.
     """
-    if recipe.task not in ("parts", "heads"):
-        raise BadRecipe(f"{where}: task = {recipe.task!r}; wanted 'parts' or 'heads'")
+    if recipe.task not in tasks():
+        raise BadRecipe(f"{where}: task = {recipe.task!r}; there are: {', '.join(tasks())}")
+    if recipe.label_set not in labels.names():
+        raise BadRecipe(
+            f"{where}: label_set = {recipe.label_set!r}; there are: {', '.join(labels.names())}"
+        )
+    for name, words in CHOICES:
+        if getattr(recipe, name) not in words:
+            raise BadRecipe(
+                f"{where}: {name} = {getattr(recipe, name)!r}; wanted one of {', '.join(words)}"
+            )
+    for name, weight in recipe.loss.items():
+        if name not in LOSSES or weight < 0:
+            raise BadRecipe(
+                f"{where}: loss: {name} = {weight}; wanted a weight of at least 0 for one of "
+                f"{', '.join(LOSSES)}"
+            )
+    if recipe.loss and not any(recipe.loss.values()):
+        raise BadRecipe(f"{where}: loss: every weight is 0; nothing would be learnt")
     if not recipe.phases or recipe.phases[-1].until != 1.0:
         raise BadRecipe(f"{where}: the last phase must have until = 1.0")
     untils = [p.until for p in recipe.phases]
     if untils != sorted(set(untils)) or untils[0] <= 0:
         raise BadRecipe(f"{where}: until must rise from phase to phase; got {untils}")
     for phase in recipe.phases:
-        if phase.size_px < 32 or phase.size_px % 32 or phase.batch < 2:
+        if phase.size_px < 32 or phase.size_px % 32 or phase.batch < 1:
             raise BadRecipe(
                 f"{where}: size_px = {phase.size_px}, batch = {phase.batch}; "
-                "wanted a multiple of 32 and at least 2 (batch norm needs more than one picture)"
+                "wanted a multiple of 32 and at least 1"
             )
     if not recipe.data or any(s.share <= 0 for s in recipe.data):
         raise BadRecipe(f"{where}: at least one [[data]] is needed, each with share > 0")

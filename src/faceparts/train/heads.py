@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from faceparts import folder, labels
 from faceparts.datasets._pairs import read_rgb
-from faceparts.errors import BadData
+from faceparts.errors import BadData, BadRecipe
 from faceparts.train import augment, scenes
 from faceparts.train.clean import sort_sides
 from faceparts.train.config import Phase, Recipe, Source
@@ -43,6 +43,20 @@ class Batch:
     box: Tensor
     strength: Tensor
     points: Tensor
+
+
+def make_task(recipe: Recipe, root: Path) -> HeadsTask:
+    """The task of recipes with ``task = "heads"``.
+
+    Raises:
+        BadRecipe: the recipe asks for losses of the parts task.
+        BadData: a source is missing or damaged.
+    """
+    if recipe.loss:
+        raise BadRecipe(
+            f"{recipe.name}: 'loss' is for task 'parts'; heads have a loss of their own"
+        )
+    return HeadsTask(recipe, root)
 
 
 class HeadsTask:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import json
 import math
 import time
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from faceparts import folder
-from faceparts.errors import FacePartsError
+from faceparts.errors import BadRecipe, FacePartsError
 from faceparts.streams.files import open_atomic, write_atomic
 from faceparts.train.config import Phase, Recipe, phase_at
 
@@ -53,35 +54,66 @@ class State:
 
 
 def make_task(recipe: Recipe, root: Path) -> Task:
-    """The task that a recipe names, with its data read."""
+    """The task that a recipe names, with its data read; see `config.tasks`."""
     if recipe.task == "parts":
         from faceparts.train.parts import PartsTask
 
         return PartsTask(recipe, root)
-    from faceparts.train.heads import HeadsTask
+    task: Task = folder.load("faceparts.train", recipe.task).make_task(recipe, root)
+    return task
 
-    return HeadsTask(recipe, root)
 
+def make_net(recipe: Recipe, outputs: int) -> nn.Module:
+    """A fresh net from the recipe's seed, or filled from ``init``.
 
-def make_state(recipe: Recipe, outputs: int) -> State:
-    """Fresh net, averaged copy and optimiser, from the recipe's seed."""
+    Raises:
+        BadRecipe: the net does not take one of ``net_options``, or needs larger batches.
+    """
     torch.manual_seed(recipe.seed)
-    net = folder.load("faceparts.train.nets", recipe.net).build(outputs)
+    build = folder.load("faceparts.train.nets", recipe.net).build
+    try:
+        inspect.signature(build).bind(outputs, **recipe.net_options)
+    except TypeError as error:
+        known = ", ".join([*inspect.signature(build).parameters][1:]) or "none"
+        raise BadRecipe(
+            f"{recipe.name}: net_options of {recipe.net}: {error}; its options: {known}"
+        ) from error
+    net: nn.Module = build(outputs, **recipe.net_options)
+    normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())
+    if normed and any(p.batch < 2 for p in recipe.phases):
+        raise BadRecipe(
+            f"{recipe.name}: batch = 1, but {recipe.net} has batch norm; take a batch of at least 2"
+        )
     if recipe.init:
         from faceparts.train.export import load_initial
 
         load_initial(net, recipe.init)
-    net = net.to(memory_format=torch.channels_last)
-    decayed = [p for p in net.parameters() if p.ndim > 1]
-    plain = [p for p in net.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": recipe.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ],
-        lr=recipe.lr,
-    )
-    return State(net, copy.deepcopy(net).eval(), optimizer)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
+    return net
+
+
+def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
+    """AdamW or SGD; biases and norms do not decay, biases may have another rate."""
+    learnt = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+    decayed = [p for _, p in learnt if p.ndim > 1]
+    rest = [(name, p) for name, p in learnt if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": [p for _, p in rest], "weight_decay": 0.0},
+    ]
+    if recipe.bias_rate != 1:
+        biases = [p for name, p in rest if name.rpartition(".")[2] == "bias"]
+        groups[1]["params"] = [p for name, p in rest if name.rpartition(".")[2] != "bias"]
+        groups.append({"params": biases, "weight_decay": 0.0, "share": recipe.bias_rate})
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    return torch.optim.AdamW(groups, lr=recipe.lr)
+
+
+def make_state(recipe: Recipe, outputs: int) -> State:
+    """Fresh net, averaged copy and optimiser."""
+    net = make_net(recipe, outputs)
+    return State(net, copy.deepcopy(net).eval(), make_optimizer(recipe, net))
 
 
 def train(
@@ -152,14 +184,15 @@ def progress_of(recipe: Recipe, state: State, *, ahead: int = 0) -> float:
 
 
 def set_rate(recipe: Recipe, optimizer: torch.optim.Optimizer, progress: float) -> float:
-    """Linear warm-up, then cosine down to a hundredth; the rate set is returned."""
+    """Linear warm-up, then cosine down to a hundredth or constant; the rate set is returned."""
+    share = 1.0
     if progress < recipe.warmup:
         share = 0.02 + 0.98 * progress / recipe.warmup
-    else:
+    elif recipe.schedule == "cosine":
         done = (progress - recipe.warmup) / (1 - recipe.warmup)
         share = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
     for group in optimizer.param_groups:
-        group["lr"] = recipe.lr * share
+        group["lr"] = recipe.lr * share * group.get("share", 1.0)
     return recipe.lr * share
 
 
@@ -177,7 +210,8 @@ def take_step(
         )
     state.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    torch.nn.utils.clip_grad_norm_(state.net.parameters(), recipe.clip)
+    if recipe.clip:
+        torch.nn.utils.clip_grad_norm_(state.net.parameters(), recipe.clip)
     state.optimizer.step()
     state.step += 1
     update_average(recipe, state)
