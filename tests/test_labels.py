@@ -141,7 +141,9 @@ def test_parents_name_parts_that_exist() -> None:
 
 def test_groups_of_parts() -> None:
     bare, face, head = set(labels.BARE_FACE), set(labels.GROUPS["face"]), set(labels.GROUPS["head"])
-    assert face - bare == {"glasses", "facewear", "left_ear", "right_ear"}
+    assert face - bare == {
+        *("bare_skin", "glasses", "facewear", "left_ear", "right_ear", "ears"),
+    }
     assert head - face == {"hair", "hat", "earring"}
     assert bare < face < head
 
@@ -156,3 +158,35 @@ def test_groups_name_parts_that_exist() -> None:
 def test_eyes_that_share_one_class_are_face() -> None:
     eyes = np.array([labels.FASSEG6.id("eyes")], np.uint8)
     assert labels.convert(eyes, labels.FASSEG6, labels.FACE2).tolist() == [labels.FACE2.id("face")]
+
+
+@every
+def test_viewers_sides_are_the_other_way_round(name: str) -> None:
+    own, theirs = labels.get(name), labels.viewers(labels.get(name))
+    assert theirs.mirror == own.mirror
+    for part, other in zip(own.parts, theirs.parts, strict=True):
+        assert other == part.replace("left_", "?").replace("right_", "left_").replace("?", "right_")
+    assert labels.viewers(theirs).parts == own.parts
+    table = labels.table(theirs, own)[: len(own.parts)]
+    assert table.tolist() == list(own.mirror)
+
+
+def test_merged_parts_do_not_pass_for_finer_ones() -> None:
+    """Skin that holds the neck too is no celeba19 skin; both lips in one are neither lip."""
+    npr, celeba = labels.NPRPORTRAIT15, labels.CELEBA19
+    table = labels.table(npr, celeba)
+    for part in ("bare_skin", "eyes", "brows", "ears", "lips", "accessory"):
+        assert table[npr.id(part)] == IGNORE, part
+    assert table[npr.id("teeth")] == table[npr.id("mouth_cavity")] == celeba.id("mouth")
+    assert table[npr.id("beard")] == celeba.id("skin")
+    back = labels.table(celeba, npr)
+    assert back[celeba.id("skin")] == back[celeba.id("neck")] == npr.id("bare_skin")
+    assert back[celeba.id("mouth")] == IGNORE
+
+
+def test_easyportrait_keeps_what_it_does_not_say_unknown() -> None:
+    easy, celeba = labels.EASYPORTRAIT9, labels.CELEBA19
+    table = labels.table(celeba, easy)
+    unknown = {p for p in celeba.parts if table[celeba.id(p)] == IGNORE}
+    assert unknown == {"glasses", "left_ear", "right_ear", "mouth", "neck"}
+    assert labels.table(easy, celeba)[easy.id("person")] == IGNORE

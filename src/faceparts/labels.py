@@ -38,6 +38,14 @@ _COLORS: dict[str, tuple[int, int, int]] = {
     "facewear": (180, 180, 220),
     "face": (204, 160, 120),
     "eyes": (51, 51, 255),
+    "brows": (0, 255, 255),
+    "ears": (102, 51, 0),
+    "lips": (255, 255, 0),
+    "teeth": (230, 232, 230),
+    "mouth_cavity": (102, 204, 0),
+    "bare_skin": (204, 160, 120),
+    "accessory": (0, 204, 204),
+    "person": (160, 96, 160),
 }
 
 
@@ -114,28 +122,48 @@ FACE2 = make("face2", "background", "face")
 HAIR2 = make("hair2", "background", "hair")
 """Hair or not: Figaro-1k."""
 
+EASYPORTRAIT9 = make(
+    "easyportrait9",
+    *("background", "person", "skin", "left_brow", "right_brow", "left_eye", "right_eye"),
+    *("lips", "teeth"),
+)
+"""EasyPortrait: ``person`` is what else belongs to the person, beards too; no nose class."""
+
+NPRPORTRAIT15 = make(
+    "nprportrait15",
+    *("background", "bare_skin", "clothes", "eyes", "nose", "ears", "hair", "brows", "beard"),
+    *("lips", "teeth", "mouth_cavity", "accessory", "hat", "glasses"),
+)
+"""NPRportrait-segmentation: no sides; ``bare_skin`` is face, neck, arms and hands in one."""
+
 _SETS = {
-    s.name: s for s in (CELEBA19, BISENET19, LAPA11, FACESYNTHETICS19, LFW3, FASSEG6, FACE2, HAIR2)
+    s.name: s
+    for s in (
+        *(CELEBA19, BISENET19, LAPA11, FACESYNTHETICS19, LFW3, FASSEG6, FACE2, HAIR2),
+        *(EASYPORTRAIT9, NPRPORTRAIT15),
+    )
 }
 
 BARE_FACE = (
     *("skin", "nose", "left_eye", "right_eye", "left_brow", "right_brow", "mouth"),
-    *("upper_lip", "lower_lip", "beard", "face", "eyes"),
+    *("upper_lip", "lower_lip", "beard", "face", "eyes", "brows", "lips", "teeth"),
+    "mouth_cavity",
 )
 """Parts of the face itself, without ears and without what may cover it.
 
-``face`` and ``eyes`` are what lfw3, face2 and fasseg6 merge some of them into.
+``face``, ``eyes``, ``brows`` and ``lips`` are what some sets merge some of them into; ``teeth`` and
+``mouth_cavity`` what others call ``mouth``.
 """
 
-_FACE = (*BARE_FACE, "glasses", "facewear", "left_ear", "right_ear")
+_FACE = (*BARE_FACE, "bare_skin", "glasses", "facewear", "left_ear", "right_ear", "ears")
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "face": _FACE,
     "head": (*_FACE, "hair", "hat", "earring"),
     "eyes": ("left_eye", "right_eye", "eyes", "glasses"),
-    "brows": ("left_brow", "right_brow"),
-    "ears": ("left_ear", "right_ear"),
-    "lips": ("upper_lip", "lower_lip"),
+    "brows": ("left_brow", "right_brow", "brows"),
+    "ears": ("left_ear", "right_ear", "ears"),
+    "lips": ("upper_lip", "lower_lip", "lips"),
 }
 """Short names for several parts.
 
@@ -144,26 +172,64 @@ a parser calls what lies behind the lenses glasses. Where a label set has a part
 (``face`` in lfw3, ``eyes`` in fasseg6), the group contains it.
 """
 
+_INSIDE_MOUTH = dict.fromkeys(("teeth", "mouth_cavity"), "mouth")
+
 PARENTS: dict[str, dict[str, str]] = {
     "lfw3": dict.fromkeys(
         (
             *("skin", "nose", "glasses", "left_eye", "right_eye", "left_brow", "right_brow"),
             *("left_ear", "right_ear", "mouth", "upper_lip", "lower_lip", "neck"),
+            *("bare_skin", "eyes", "brows", "ears", "lips", "teeth", "mouth_cavity"),
         ),
         "face",
     ),
     "fasseg6": {
-        **dict.fromkeys(("mouth", "upper_lip", "lower_lip"), "mouth"),
-        **dict.fromkeys(("skin", "left_ear", "right_ear", "neck", "beard"), "skin"),
+        **dict.fromkeys(("mouth", "upper_lip", "lower_lip", "lips"), "mouth"),
+        **_INSIDE_MOUTH,
+        **dict.fromkeys(("skin", "left_ear", "right_ear", "ears", "neck", "beard"), "skin"),
+        "bare_skin": "skin",
         **dict.fromkeys(("left_eye", "right_eye", "glasses"), "eyes"),
         # measured on V2: brows are painted as hair
-        **dict.fromkeys(("hair", "hat", "left_brow", "right_brow"), "hair"),
+        **dict.fromkeys(("hair", "hat", "left_brow", "right_brow", "brows"), "hair"),
     },
     "face2": dict.fromkeys(BARE_FACE, "face"),
     "hair2": {},
-    "celeba19": {"beard": "skin"},
+    "celeba19": {"beard": "skin", **_INSIDE_MOUTH},
+    "bisenet19": {"beard": "skin", **_INSIDE_MOUTH},
+    "lapa11": {"beard": "skin", **_INSIDE_MOUTH},
+    "facesynthetics19": _INSIDE_MOUTH,
+    # its guidelines do not say where ears, neck and glasses belong: they stay unknown
+    "easyportrait9": {
+        "nose": "skin",
+        **dict.fromkeys(("upper_lip", "lower_lip"), "lips"),
+        **dict.fromkeys(("hair", "hat", "clothes", "earring", "necklace", "beard"), "person"),
+    },
+    "nprportrait15": {
+        **dict.fromkeys(("skin", "neck"), "bare_skin"),
+        **dict.fromkeys(("left_eye", "right_eye"), "eyes"),
+        **dict.fromkeys(("left_brow", "right_brow"), "brows"),
+        **dict.fromkeys(("left_ear", "right_ear"), "ears"),
+        **dict.fromkeys(("upper_lip", "lower_lip"), "lips"),
+        **dict.fromkeys(("earring", "necklace"), "accessory"),
+    },
 }
 """For each set: parts of other sets that it merges into one of its own."""
+
+
+def viewers(label_set: LabelSet) -> LabelSet:
+    """The same ids in files where left means the *viewer's* left: paired parts change names.
+
+    Example:
+        >>> viewers(make("two_eyes", "background", "left_eye", "right_eye")).parts
+        ('background', 'right_eye', 'left_eye')
+    """
+    mirror = label_set.mirror
+    return LabelSet(
+        f"{label_set.name}_viewers",
+        tuple(label_set.parts[i] for i in mirror),
+        tuple(label_set.colors[i] for i in mirror),
+        mirror,
+    )
 
 
 def names() -> list[str]:
