@@ -87,7 +87,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 _REQUIRED = tuple(f.name for f in fields(ModelCard))[:12]
 
 
-def _check_card(values: Mapping[str, Any], where: str) -> None:
+def _check_card(values: Mapping[str, Any], where: str, own_set: bool = False) -> None:
     for key in _REQUIRED:
         if key not in values:
             raise BadWeights(f"{where}: the card has no {key!r}; export the file again")
@@ -100,30 +100,34 @@ def _check_card(values: Mapping[str, Any], where: str) -> None:
             raise BadWeights(
                 f"{where}: card key 'input_px': got 0, wanted the fixed size of a parser"
             )
-        if values["label_set"] not in labels.names():
+        if not values["label_set"] or not (own_set or values["label_set"] in labels.names()):
             raise BadWeights(
                 f"{where}: card key 'label_set': got {values['label_set'][:60]!r}, "
                 f"wanted one of {', '.join(labels.names())}"
             )
 
 
-def card_to_json(card: ModelCard) -> str:
+def card_to_json(card: ModelCard, *, own_set: bool = False) -> str:
     """Write a card as one line of JSON.
+
+    Args:
+        own_set: the file brings its parts' names along, so any name of a label set will do.
 
     Raises:
         BadWeights: a field is of the wrong type or out of range.
     """
     values = asdict(card)
-    _check_card(values, f"card of {card.name!r}")
+    _check_card(values, f"card of {card.name!r}", own_set)
     return json.dumps(values, sort_keys=True, allow_nan=False)
 
 
-def card_from_json(text: str, where: str = "card") -> ModelCard:
+def card_from_json(text: str, where: str = "card", *, own_set: bool = False) -> ModelCard:
     """Read a card; keys that this version does not know are left out.
 
     Args:
         text: a JSON object of at most `MAX_CARD_CHARS` characters.
         where: what the text belongs to, for messages.
+        own_set: as in `card_to_json`.
 
     Raises:
         BadWeights: too long, not JSON, a key is missing, or a value is of the wrong type or range.
@@ -139,7 +143,7 @@ def card_from_json(text: str, where: str = "card") -> ModelCard:
     if not isinstance(values, dict):
         raise BadWeights(f"{where}: the card is {type(values).__name__}, wanted a JSON object")
     known = {key: values[key] for key in _CHECKS if key in values}
-    _check_card(known, where)
+    _check_card(known, where, own_set)
     known["metrics"] = {key: float(value) for key, value in known["metrics"].items()}
     for key in ("mean", "std"):
         known[key] = tuple(float(v) for v in known[key])

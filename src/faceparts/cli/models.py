@@ -38,15 +38,13 @@ def model_row(path: Path) -> dict[str, Any]:
     Raises:
         BadWeights: the file is missing, damaged or has no card.
     """
-    from faceparts import labels
     from faceparts.cli._parser import describe
     from faceparts.segment import files
 
     card = files.read_card(path)
-    parts = labels.get(card.label_set).parts[1:] if card.label_set else ()
     return {
         **asdict(card),
-        "parts": list(parts),
+        "parts": list(files.read_parts(path)),
         **describe(path),
         "name": card.name,
         "size_bytes": path.stat().st_size,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faceparts import weights
-from faceparts.segment import onnx
+from faceparts import labels, weights
+from faceparts.errors import UsageError
+from faceparts.segment import forest, onnx
 from faceparts.types import ModelCard, Segmenter
 
 
@@ -33,6 +34,10 @@ def load(
         BadWeights: the file is missing, damaged, or does not fit its card.
         UsageError: the device is not there, or an option is out of range.
     """
+    if _is_forest(name_or_path):
+        if device == "cuda":
+            raise UsageError(f"{name_or_path}: a forest runs on the processor; leave device out")
+        return forest.load(name_or_path, threads=threads)
     return onnx.load(name_or_path, threads=threads, device=device, precision=precision)
 
 
@@ -42,4 +47,20 @@ def read_card(path: str | Path) -> ModelCard:
     Raises:
         BadWeights: the file is missing, damaged, or its card is missing or wrong.
     """
-    return weights.read_card(path)
+    return forest.read(path).card if _is_forest(path) else weights.read_card(path)
+
+
+def read_parts(path: str | Path) -> tuple[str, ...]:
+    """Names of a parser's parts, without the background; empty for a detector.
+
+    Raises:
+        BadWeights: as `read_card`.
+    """
+    if _is_forest(path):
+        return forest.read(path).parts[1:]
+    card = weights.read_card(path)
+    return labels.get(card.label_set).parts[1:] if card.label_set else ()
+
+
+def _is_forest(name_or_path: str | Path) -> bool:
+    return Path(name_or_path).suffix.lower() == ".npz"
