@@ -389,12 +389,27 @@ def test_the_closer_look_is_twice_as_large_and_only_for_common_sizes():
 
 def test_the_far_looks_never_enlarge():
     (view,) = _tiles.far_views(np.zeros((100, 60, 3), np.uint8))
-    assert view.image.shape == (100, 60, 3)
+    assert view.image.shape == (100 + 128, 60 + 128, 3)
     (view,) = _tiles.far_views(np.zeros((480, 640, 3), np.uint8))
-    assert view.image.shape == (192, 256, 3)
-    np.testing.assert_allclose(view.ratio_xy, [2.5, 2.5])
+    assert view.image.shape == (96 + 128, 128 + 128, 3)
+    np.testing.assert_allclose(view.ratio_xy, [5, 5])
     views = _tiles.far_views(np.zeros((768, 1024, 3), np.uint8))
-    assert [v.image.shape for v in views] == [(192, 256, 3), (480, 640, 3)]
+    assert [v.image.shape for v in views] == [(96 + 128, 128 + 128, 3), (480, 640, 3)]
+
+
+def test_the_framed_look_has_the_picture_in_its_middle():
+    picture = np.zeros((80, 160, 3), np.uint8)
+    picture[:40] = 200
+    view = _tiles.framed_view(picture)
+    assert view.image.shape == (64 + 128, 128 + 128, 3)
+    np.testing.assert_allclose(view.image[64:96, 64:192], 200)
+    np.testing.assert_allclose(view.image[96:128, 64:192], 0)
+    outside = np.ones(view.image.shape[:2], bool)
+    outside[64:128, 64:192] = False
+    assert (view.image[outside] == 127).all()
+    found = some((64, 64, 192, 128, 0.9), (60, 70, 100, 110, 0.8))
+    back = headnet.to_picture(found, view)
+    np.testing.assert_allclose(back.boxes_xyxy, [[0, 0, 160, 80], [-5, 7.5, 45, 57.5]])
 
 
 def test_without_a_closer_look_the_first_stays():

@@ -28,8 +28,15 @@ MAX_TILES = 24
 MIDDLE_PX = 2048
 """Longer side of the tiled level between whole view and tiles, for pictures of twice that side."""
 
-FAR_PX = (256, 640)
-"""Longer sides of the far looks: heads that fill much of a picture are easiest to see small."""
+FAR_PX = 640
+"""Longer side of the far look at large pictures: large heads are easiest to see small."""
+
+FRAMED_PX = 128
+"""Longer side of the framed look: the picture in the middle of a grey frame."""
+
+FRAME_PX = 64
+"""Width of that frame on every side. Heads that touch the borders of the picture, close-up profiles
+above all, are taken for textures without it."""
 
 CLOSER = 2.0
 """How much larger a picture is seen in the closer look for small heads."""
@@ -137,13 +144,23 @@ def views(
 
 
 def far_views(image: Image) -> list[View]:
-    """The whole picture at the sizes of `FAR_PX`, never enlarged.
+    """Looks for heads that fill much of the picture, none of them enlarged.
 
-    The first always; each other only where the picture is at least half again as large.
+    The framed look, and for pictures at least half again as large as `FAR_PX` one at that size.
     """
     longer = max(image.shape[:2])
-    sides = [FAR_PX[0], *(px for px in FAR_PX[1:] if longer >= 1.5 * px)]
-    return [_scale_to_side(image, min(1.0, px / longer)) for px in sides]
+    far = [_scale_to_side(image, FAR_PX / longer)] if longer >= 1.5 * FAR_PX else []
+    return [framed_view(image), *far]
+
+
+def framed_view(image: Image) -> View:
+    """The whole picture, shrunk to `FRAMED_PX` or less, in a grey frame."""
+    level = _scale_to_side(image, min(1.0, FRAMED_PX / max(image.shape[:2])))
+    height, width = level.image.shape[:2]
+    framed = np.full((height + 2 * FRAME_PX, width + 2 * FRAME_PX, 3), GREY, np.uint8)
+    framed[FRAME_PX : FRAME_PX + height, FRAME_PX : FRAME_PX + width] = level.image
+    origin_xy = (-FRAME_PX * level.ratio_xy[0], -FRAME_PX * level.ratio_xy[1])
+    return View(framed, level.ratio_xy, origin_xy)
 
 
 def closer_views(image: Image, *, whole_px: int = 1024, batch: int = 4) -> Iterator[list[View]]:
