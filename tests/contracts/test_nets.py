@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -25,7 +27,7 @@ class Wanted(NamedTuple):
     size_px: int
     stride: int
     most: float
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
     right: float = 0.97
 
 
