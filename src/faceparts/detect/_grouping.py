@@ -44,10 +44,12 @@ NEARER = 0.01
 """Weight of the exact distance beside its rounded value: it only breaks ties."""
 AGREE = 0.5
 """Tags that differ by at most this round to the same person."""
-STRIP_PX = 8
-"""Height of the strips that the search for missing joints is bounded by."""
-ROUNDS = 12
-"""Best-first steps before a missing joint is looked for in every pixel."""
+STRIP_PX = 16
+"""Height of the upright strips that a search for missing joints looks at first."""
+FIRST = 512
+"""The search begins with the pixels that are as high as the highest of this many strips."""
+TINY = np.nextafter(np.float32(0), np.float32(1))
+"""The smallest heat above 0."""
 
 
 class MissingExtra(FacePartsError, ImportError):
@@ -197,7 +199,7 @@ def match_tags(
         person = np.full(len(peaks), -1)
         if people:
             mean = sums[:people] / counts[:people, None]
-            gap = np.sqrt(((own[:, None] - mean[None]) ** 2).sum(axis=2))
+            gap = _gap(own[:, None], mean[None])
             cost = 100 * np.rint(gap) - heats[joint][:, None] + NEARER * gap
             cost[gap >= tag_threshold] = FAR
             rows, columns = solve(cost)
@@ -251,54 +253,83 @@ def add_missing(people: Floats, means: NDArray[np.float64], heatmaps: Floats, ta
 def _best_agreeing(heat: Floats, tag: Floats, means: NDArray[np.float64]) -> NDArray[np.intp]:
     """(N,) flat position of the highest heat above 0 among pixels that agree; -1 = none.
 
-    Exact, without looking at every pixel for everyone: the picture is cut into upright strips of
-    `STRIP_PX` pixels; a strip's highest heat bounds it, unless its range of tags is off.
+    Exact, without looking at every pixel for everyone: most people find theirs among the highest
+    pixels; for the others, upright strips whose range of tags is off are left out.
     """
-    h, w = heat.shape
-    short = -h % STRIP_PX
-    strips = np.pad(heat, ((0, short), (0, 0)), constant_values=-1).reshape(-1, STRIP_PX, w)
-    ranges = np.pad(tag, ((0, short), (0, 0), (0, 0)), mode="edge").reshape(
-        -1, STRIP_PX, w, tag.shape[2]
-    )
-    bound = strips.max(axis=1).ravel()
-    warm = np.flatnonzero(bound > 0)
     best = np.full(len(means), -1, np.intp)
-    if not len(warm):
+    tops = _strips(np.maximum, heat, -np.inf).ravel()
+    warm = tops > 0
+    if not warm.any():
         return best
-    slack = AGREE + 1e-6 * (1 + np.abs(means).max())
-    low = ranges.min(axis=1).reshape(-1, tag.shape[2])[warm]
-    high = ranges.max(axis=1).reshape(-1, tag.shape[2])[warm]
-    bounds = np.repeat(bound[warm][None], len(means), axis=0)
+    rank = max(0, tops.size - FIRST)
+    high = np.flatnonzero(heat >= max(np.partition(tops, rank)[rank], TINY))
+    high = high[np.argsort(-heat.ravel()[high], kind="stable")]
+    agrees = _gap(tag.reshape(heat.size, -1)[high], means[:, None]) <= AGREE
+    found = agrees.any(axis=1)
+    best[found] = high[agrees[found].argmax(axis=1)]
+    lost = np.flatnonzero(~found)
+    if not len(lost):
+        return best
+    slack = AGREE + 1e-5 * (1 + np.abs(means).max())  # more than single precision rounds off
+    low, up = (means[lost] - slack).astype(np.float32), (means[lost] + slack).astype(np.float32)
+    least = _strips(np.minimum, tag, np.inf).reshape(len(tops), -1)
+    most = _strips(np.maximum, tag, -np.inf).reshape(len(tops), -1)
+    near = np.repeat(warm[None], len(lost), axis=0)
     for t in range(tag.shape[2]):
-        off = (low[:, t] > means[:, t, None] + slack) | (high[:, t] < means[:, t, None] - slack)
-        bounds[off] = -1
-    left = np.arange(len(means))
-    for _ in range(ROUNDS):
-        first = bounds[left].argmax(axis=1)
-        upper = bounds[left, first]
-        left, first, upper = left[upper > 0], first[upper > 0], upper[upper > 0]
-        if not len(left):
-            return best
-        band, column = np.divmod(warm[first], w)
-        gap = np.sqrt(((ranges[band, :, column] - means[left, None]) ** 2).sum(axis=2))
-        values = np.where(gap <= AGREE, strips[band, :, column], -1)
-        row = values.argmax(axis=1)
-        value = values[np.arange(len(left)), row]
-        sure = (value == upper) & ((bounds[left] == upper[:, None]).sum(axis=1) == 1)
-        best[left[sure]] = ((band * STRIP_PX + row) * w + column)[sure]
-        tied = (value == upper) & ~sure
-        bounds[left[~sure & ~tied], first[~sure & ~tied]] = value[~sure & ~tied]
-        for i in left[tied]:
-            best[i] = _look_everywhere(heat, tag, means[i])
-        left = left[~sure & ~tied]
-    for i in left:
-        best[i] = _look_everywhere(heat, tag, means[i])
+        near &= least[:, t] <= up[:, t, None]
+        near &= most[:, t] >= low[:, t, None]
+    who, strip = np.nonzero(near)
+    who, best_of_who = _best_in_strips(heat, tag, means[lost], who, strip)
+    best[lost[who]] = best_of_who
     return best
 
 
-def _look_everywhere(heat: Floats, tag: Floats, mean: NDArray[np.float64]) -> int:
-    """`_best_agreeing` for one person, over all pixels with heat."""
-    warm = np.flatnonzero(heat > 0)
-    gap = np.sqrt(((tag.reshape(-1, tag.shape[2])[warm] - mean) ** 2).sum(axis=1))
-    warm = warm[gap <= AGREE]
-    return int(warm[heat.ravel()[warm].argmax()]) if len(warm) else -1
+def _best_in_strips(
+    heat: Floats,
+    tag: Floats,
+    means: NDArray[np.float64],
+    who: NDArray[np.intp],
+    strip: NDArray[np.intp],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """`_best_agreeing` over the pixels of strips given for each person; ``who`` rises.
+
+    Returns:
+        Those who have an agreeing pixel, and its flat position.
+    """
+    h, w = heat.shape
+    band, column = np.divmod(strip, w)
+    rows = band[:, None] * STRIP_PX + np.arange(STRIP_PX)
+    inside = rows < h
+    flat = (rows * w + column[:, None])[inside]
+    who = np.repeat(who, STRIP_PX)[inside.ravel()]
+    agrees = _gap(tag.reshape(heat.size, -1)[flat], means[who]) <= AGREE
+    agrees &= heat.ravel()[flat] > 0
+    flat, who = flat[agrees], who[agrees]
+    if not len(who):
+        return who, flat
+    values = heat.ravel()[flat]
+    people, start, count = np.unique(who, return_index=True, return_counts=True)
+    top = values == np.repeat(np.maximum.reduceat(values, start), count)
+    return people, np.minimum.reduceat(np.where(top, flat, heat.size), start)
+
+
+def _gap(tags: Floats, means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance of tags (..., T) from means (..., T)."""
+    away = tags[..., 0] - means[..., 0]
+    if tags.shape[-1] == 1:
+        return np.abs(away)
+    square = away * away
+    for t in range(1, tags.shape[-1]):
+        away = tags[..., t] - means[..., t]
+        square += away * away
+    return np.asarray(np.sqrt(square))
+
+
+def _strips(reduce: np.ufunc, maps: Floats, filling: float) -> Floats:
+    """Highest or lowest values of upright strips of `STRIP_PX` pixels: (H, W, ..) -> (S, W, ..)."""
+    short = -maps.shape[0] % STRIP_PX
+    if short:
+        rest = np.full((short, *maps.shape[1:]), filling, np.float32)
+        maps = np.concatenate([maps, rest])
+    cut = maps.reshape(-1, STRIP_PX, *maps.shape[1:])
+    return np.asarray(reduce.reduce(cut, axis=1))
