@@ -6,6 +6,7 @@ picture into a split. The contract tests then run on it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,6 +114,35 @@ def write_celebamask(root: Path, split: str, key: str, one: Drawn) -> None:
     save(root / split / "masks" / f"{key}.png", one.ids)
 
 
+def write_coco_keypoints(root: Path, split: str, key: str, one: Drawn) -> None:
+    path = save(root / split / f"{key}.png", one.image)
+    file = root / "annotations" / f"person_keypoints_{split}.json"
+    table = {"images": [], "annotations": []}
+    if file.exists():
+        table = json.loads(file.read_text())
+    h, w = one.image.shape[:2]
+    joints = np.zeros((17, 3))
+    for ours, coco in ((2, 0), (1, 1), (0, 2), (4, 3), (3, 4)):
+        if not np.isnan(one.points[ours]).any():
+            joints[coco] = (*(one.points[ours, :2] - 0.5), 2)
+    x0, y0, x1, y1 = one.box_xyxy.tolist()
+    person = {
+        "id": int(key),
+        "image_id": int(key),
+        "category_id": 1,
+        "iscrowd": 0,
+        "area": (x1 - x0) * (y1 - y0),
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
+        "num_keypoints": int((joints[:, 2] > 0).sum()),
+        "keypoints": joints.ravel().tolist(),
+    }
+    table["images"].append({"id": int(key), "file_name": path.name, "height": h, "width": w})
+    table["annotations"].append(person)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(table))
+
+
 def write_facecrops(root: Path, split: str, key: str, one: Drawn) -> None:
     save(root / "some" / f"{key}.jpg", one.image)
     save(root / "some" / f"{key}.png", one.ids)
@@ -158,6 +188,7 @@ def write_scut_head(root: Path, split: str, key: str, one: Drawn) -> None:
 
 WRITERS: dict[str, Callable[[Path, str, str, Drawn], None]] = {
     "celebamask": write_celebamask,
+    "coco_keypoints": write_coco_keypoints,
     "facecrops": write_facecrops,
     "facesynthetics": write_facesynthetics,
     "fasseg": write_fasseg,

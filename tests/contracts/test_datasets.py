@@ -40,7 +40,7 @@ def test_every_dataset_can_be_drawn() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_module(name: str) -> None:
     module = folder.load(PACKAGE, name)
-    assert module.TASK in ("parts", "heads")
+    assert module.TASK in ("parts", "heads", "keypoints")
     assert isinstance(module.SPLITS, tuple)
     assert module.SPLITS
     assert len(set(module.SPLITS)) == len(module.SPLITS)
