@@ -1,7 +1,8 @@
 """Drawn pictures written to disk in the layout of every dataset.
 
 A new file in ``faceparts/datasets`` needs an entry in `WRITERS`: a function that writes one drawn
-picture into a split. The contract tests then run on it.
+picture into a split. The contract tests then run on it. A set that is read in several layouts has
+one entry each, ``"adapter/layout"``, and `SPLITS_OF` says which splits a layout has if not all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from PIL import Image as PilImage
 
 from drawn import drawn_face
 from faceparts import labels
-from faceparts.datasets import fasseg
+from faceparts.datasets import celebamask, fasseg, helen_original, lfw_parts, nprportrait
 from faceparts.types import POINTS_MIRROR, Image
 
 HW = (90, 120)
@@ -36,8 +38,19 @@ class Drawn:
     marks: NDArray[np.float32]
 
 
+@cache
 def draw(seed: int = 0, *, mirrored: bool = False) -> Drawn:
-    """A head left of the middle, tilted, so that the mirrored picture is another one."""
+    """A head left of the middle, tilted, so that the mirrored picture is another one.
+
+    All callers share the arrays: they are read-only.
+    """
+    drawn = _draw(seed, mirrored)
+    for array in vars(drawn).values():
+        array.flags.writeable = False
+    return drawn
+
+
+def _draw(seed: int, mirrored: bool) -> Drawn:
     image, face = drawn_face(HW, CENTER_XY, SIZE_WH, roll_deg=ROLL_DEG, seed=seed)
     ids = np.zeros(HW, np.uint8)
     x0, y0, x1, y1 = face.window_xyxy
@@ -109,9 +122,143 @@ def save(path: Path, pixels: NDArray[np.uint8]) -> Path:
     return path
 
 
+def add_line(path: Path, *lines: str) -> None:
+    """Append lines to a list; an empty list gets the first ones given as its head."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    old = path.read_text() if path.is_file() else ""
+    fresh = lines[-1:] if old else lines
+    path.write_text(old + "".join(f"{line}\n" for line in fresh))
+
+
+def as_set(one: Drawn, target: labels.LabelSet) -> NDArray[np.uint8]:
+    """The drawn ids in another label set; what it lacks is background."""
+    return labels.convert(one.ids, labels.CELEBA19, target, rest=0)
+
+
+def write_celebamask_packed(root: Path, split: str, key: str, one: Drawn) -> None:
+    folder = root / ("train" if split == "all" else split)
+    save(folder / "images" / f"{key}.jpg", one.image)
+    save(folder / "masks" / f"{key}.png", one.ids)
+
+
 def write_celebamask(root: Path, split: str, key: str, one: Drawn) -> None:
-    save(root / split / "images" / f"{key}.jpg", one.image)
-    save(root / split / "masks" / f"{key}.png", one.ids)
+    """As published: the photo is twice as large as its masks, one mask a part."""
+    save(root / "CelebA-HQ-img" / f"{key}.jpg", one.image.repeat(2, axis=0).repeat(2, axis=1))
+    for i, part in enumerate(celebamask.PARTS, 1):
+        if (one.ids == i).any():
+            grey = np.uint8(255 * (one.ids == i))
+            name = f"{int(key):05d}_{part}.png"
+            save(root / "CelebAMask-HQ-mask-anno" / "0" / name, grey[..., None].repeat(3, axis=2))
+    original = f"{1000 + int(key):06d}.jpg"
+    row = f"{key:<10}{1000 + int(key):<10}{original}"
+    add_line(root / "CelebA-HQ-to-CelebA-mapping.txt", "idx  orig_idx  orig_file", row)
+    flag = {"train": 0, "val": 1, "test": 2, "all": 0}[split]
+    add_line(root / "list_eval_partition.txt", f"{original} {flag}")
+
+
+def write_lapa(root: Path, split: str, key: str, one: Drawn) -> None:
+    """LaPa's left is the viewer's."""
+    folder = root / ("test" if split == "all" else split)
+    save(folder / "images" / f"{key}.jpg", one.image)
+    save(folder / "labels" / f"{key}.png", as_set(one, labels.viewers(labels.LAPA11)))
+    rows = "\n".join(f"{x:.3f} {y:.3f}" for x, y in np.resize(one.marks, (106, 2)))
+    add_line(folder / "landmarks" / f"{key}.txt", "106", rows)
+
+
+def write_helen(root: Path, split: str, key: str, one: Drawn) -> None:
+    save(root / split / f"{key}_image.jpg", one.image)
+    save(root / split / f"{key}_label.png", as_set(one, labels.viewers(labels.LAPA11)))
+    save(root / split / f"{key}_viz.jpg", one.image)
+
+
+def write_helen_original(root: Path, split: str, key: str, one: Drawn) -> None:
+    """Maps that are 70 % sure, with a faint second opinion everywhere."""
+    save(root / "images" / f"{key}.jpg", one.image)
+    ids = as_set(one, labels.viewers(labels.LAPA11))
+    for i in range(len(labels.LAPA11.parts)):
+        map_ = np.where(ids == i, 178, 12 if i < 2 else 0)
+        save(root / "labels" / key / f"{key}_lbl{i:02d}.png", np.uint8(map_))
+    add_line(root / helen_original.LISTS[split], f"{key} , {key}")
+
+
+def write_ibugmask(root: Path, split: str, key: str, one: Drawn) -> None:
+    save(root / split / f"{key}_00.jpg", one.image)
+    save(root / split / f"{key}_00.png", as_set(one, labels.viewers(labels.LAPA11)))
+
+
+def write_lfw_parts(root: Path, split: str, key: str, one: Drawn) -> None:
+    person = "Ann_Other"
+    paint = np.uint8([lfw_parts.PAINT[p] for p in labels.LFW3.parts])
+    save(root / "lfw_funneled" / person / f"{person}_000{key}.jpg", one.image)
+    folder = root / "parts_lfw_funneled_gt_images"
+    save(folder / f"{person}_000{key}.ppm", paint[as_set(one, labels.LFW3)])
+    names = {"1": "train", "2": "test"}
+    add_line(root / lfw_parts.LISTS[names[key] if split == "all" else split], f"{person} {key}")
+
+
+def write_easyportrait(root: Path, split: str, key: str, one: Drawn) -> None:
+    save(root / "images" / split / f"{key}.jpg", one.image)
+    save(root / "annotations" / split / f"{key}.png", as_set(one, labels.EASYPORTRAIT9))
+    head = "attachment_id,user_id,data_hash"
+    add_line(root / "annotations" / "meta.csv", head, f"{key},user-{key},abc")
+
+
+def write_cofw_masks(root: Path, split: str, key: str, one: Drawn) -> None:
+    save(root / "images" / f"{key}.png", one.image)
+    save(root / "masks" / f"mask_{key}.png", as_set(one, labels.FACE2) * np.uint8(255))
+
+
+def write_figaro_published(root: Path, split: str, key: str, one: Drawn) -> None:
+    everywhere = {"1": "train", "2": "test"}[key]
+    folder = {"train": "Training", "test": "Testing"}[everywhere if split == "all" else split]
+    save(root / "Original" / folder / f"Frame0000{key}-org.jpg", one.image)
+    path = root / "GT" / folder / f"Frame0000{key}-gt.pbm"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PilImage.fromarray(one.ids == labels.CELEBA19.id("hair")).save(path)
+
+
+def write_nprportrait(root: Path, split: str, key: str, one: Drawn) -> None:
+    version = "v1.0" if split == "all" else split
+    paint = np.uint8([nprportrait.PAINT[p] for p in labels.NPRPORTRAIT15.parts])
+    painted = paint[as_set(one, labels.NPRPORTRAIT15)]
+    alpha = np.uint8(255 * painted.any(axis=2, keepdims=True))
+    save(root / "images" / version / "level1" / f"{key}.png", one.image)
+    folder = root / "segmentations" / version / "level1"
+    save(folder / f"{key}.png", np.concatenate([painted, alpha], axis=2))
+
+
+def write_pairs(root: Path, split: str, key: str, one: Drawn) -> None:
+    """Colours of the CelebAMask palette, described in ``pairs.toml``."""
+    every = labels.CELEBA19
+    save(root / "images" / "deep" / f"{key}.jpg", one.image)
+    save(root / "masks" / "deep" / f"{key}.png", np.uint8(every.colors)[one.ids])
+    rows = [f"{p} = {list(c)}" for p, c in zip(every.parts, every.colors, strict=True)]
+    (root / "pairs.toml").write_text("[parts]\n" + "\n".join(rows))
+
+
+def write_pairs_cvat(root: Path, split: str, key: str, one: Drawn) -> None:
+    every = labels.CELEBA19
+    save(root / "JPEGImages" / f"{key}.jpg", one.image)
+    save(root / "SegmentationClass" / f"{key}.png", np.uint8(every.colors)[one.ids])
+    save(root / "SegmentationObject" / f"{key}.png", np.uint8(every.colors)[one.ids])
+    rows = [f"{p}:{c[0]},{c[1]},{c[2]}::" for p, c in zip(every.parts, every.colors, strict=True)]
+    (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\n" + "\n".join(rows))
+    add_line(root / "ImageSets" / "Segmentation" / "default.txt", key)
+
+
+def write_pairs_labelme(root: Path, split: str, key: str, one: Drawn) -> None:
+    """Every run of equal pixels in a row is a polygon of its own."""
+    save(root / f"{key}.jpg", one.image)
+    shapes = []
+    for y, row in enumerate(one.ids.tolist()):
+        ends = [x for x in range(1, len(row)) if row[x] != row[x - 1]] + [len(row)]
+        for x0, x1 in zip([0, *ends], ends, strict=False):
+            points = [[x0, y], [x1, y], [x1, y + 1], [x0, y + 1]]
+            part = labels.CELEBA19.parts[row[x0]]
+            shapes.append({"label": part, "points": points, "shape_type": "polygon"})
+    content = {"imagePath": f"{key}.jpg", "imageHeight": HW[0], "imageWidth": HW[1]}
+    (root / f"{key}.json").write_text(json.dumps({**content, "shapes": shapes}))
+    (root / "labels.txt").write_text("__ignore__\n" + "\n".join(labels.CELEBA19.parts))
 
 
 def write_coco_keypoints(root: Path, split: str, key: str, one: Drawn) -> None:
@@ -188,12 +335,28 @@ def write_scut_head(root: Path, split: str, key: str, one: Drawn) -> None:
 
 WRITERS: dict[str, Callable[[Path, str, str, Drawn], None]] = {
     "celebamask": write_celebamask,
+    "celebamask/packed": write_celebamask_packed,
     "coco_keypoints": write_coco_keypoints,
+    "cofw_masks": write_cofw_masks,
+    "easyportrait": write_easyportrait,
     "facecrops": write_facecrops,
     "facesynthetics": write_facesynthetics,
     "fasseg": write_fasseg,
-    "figaro": write_figaro,
+    "figaro": write_figaro_published,
+    "figaro/folder": write_figaro,
+    "helen": write_helen,
     "helen_landmarks": write_helen_landmarks,
+    "helen_original": write_helen_original,
+    "ibugmask": write_ibugmask,
+    "lapa": write_lapa,
+    "lfw_parts": write_lfw_parts,
+    "nprportrait": write_nprportrait,
+    "pairs": write_pairs,
+    "pairs/cvat": write_pairs_cvat,
+    "pairs/labelme": write_pairs_labelme,
     "scut_head": write_scut_head,
 }
 """Name of an adapter -> writes one picture into ``root`` so that ``load(root, split)`` finds it."""
+
+SPLITS_OF = {"figaro/folder": ("all",)}
+"""Splits of a layout that has fewer than its adapter."""

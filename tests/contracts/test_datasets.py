@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dataset_folders import HW, WRITERS, draw
+from dataset_folders import HW, SPLITS_OF, WRITERS, draw
 from faceparts import folder, labels
 from faceparts.errors import BadData
 from faceparts.types import IGNORE, POINTS, POINTS_MIRROR, LabelSet
 
 PACKAGE = "faceparts.datasets"
 NAMES = folder.names(PACKAGE)
-SPLITS = [(name, split) for name in NAMES for split in folder.load(PACKAGE, name).SPLITS]
+
+
+def module_of(name: str) -> ModuleType:
+    """The adapter of ``"adapter"`` or ``"adapter/layout"``."""
+    return folder.load(PACKAGE, name.partition("/")[0])
+
+
+SPLITS = [
+    (name, split) for name in WRITERS for split in SPLITS_OF.get(name, module_of(name).SPLITS)
+]
 of_task = {
     task: pytest.mark.parametrize(
-        ("name", "split"), [s for s in SPLITS if task == folder.load(PACKAGE, s[0]).TASK]
+        ("name", "split"), [s for s in SPLITS if task == module_of(s[0]).TASK]
     )
     for task in ("parts", "heads")
 }
@@ -29,12 +39,13 @@ def load(root: Path, name: str, split: str, *, mirrored: bool = False) -> Any:
     """Two drawn pictures, written in the dataset's own layout and read again."""
     for key, seed in (("1", 5), ("2", 6)):
         WRITERS[name](root, split, key, draw(seed, mirrored=mirrored))
-    return folder.load(PACKAGE, name).load(root, split)
+    return module_of(name).load(root, split)
 
 
 def test_every_dataset_can_be_drawn() -> None:
     missing = set(NAMES) - set(WRITERS)
     assert not missing, f"write a drawn picture of {missing} in tests/dataset_folders.py"
+    assert {name.partition("/")[0] for name in WRITERS} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,7 +65,7 @@ def test_length_keys_and_pictures(name: str, split: str, tmp_path: Path) -> None
     assert len(dataset) == 2
     keys = [dataset[i].key for i in range(2)]
     assert len(set(keys)) == 2
-    assert keys == [folder.load(PACKAGE, name).load(tmp_path, split)[i].key for i in range(2)]
+    assert keys == [module_of(name).load(tmp_path, split)[i].key for i in range(2)]
     for i, seed in enumerate((5, 6)):
         image = dataset[i].image
         assert image.dtype == np.uint8
@@ -155,7 +166,7 @@ def test_an_unknown_split_lists_the_splits(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "split"), SPLITS)
 def test_a_missing_and_an_empty_folder(name: str, split: str, tmp_path: Path) -> None:
-    module = folder.load(PACKAGE, name)
+    module = module_of(name)
     for root in (tmp_path / "missing", tmp_path):
         with pytest.raises(BadData) as caught:
             module.load(root, split)

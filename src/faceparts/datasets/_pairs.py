@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -35,6 +35,8 @@ class PairDataset:
         label_set: label set that samples are given in.
         decode: label file -> (H, W) uint8 ids of ``source_set``.
         rest: what a part becomes that ``label_set`` lacks; see `labels.table`.
+        shrink: photos that are a whole multiple of their labels' size are shrunk to it.
+        left_out: file -> why it is no sample.
     """
 
     pairs: tuple[Pair, ...]
@@ -42,6 +44,8 @@ class PairDataset:
     label_set: LabelSet
     decode: Callable[[Path], NDArray[np.uint8]]
     rest: int = IGNORE
+    shrink: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -55,19 +59,41 @@ class PairDataset:
         pair = self.pairs[i]
         image = read_rgb(pair.image)
         ids = self.decode(pair.labels)
+        if self.shrink:
+            image = _shrink(image, ids.shape[0], ids.shape[1])
         if ids.shape != image.shape[:2]:
             raise BadData(
                 f"{pair.labels}: {ids.shape[1]}x{ids.shape[0]} labels for a picture of "
-                f"{image.shape[1]}x{image.shape[0]}; wanted the same size"
+                f"{image.shape[1]}x{image.shape[0]}; wanted the same size; get both files again"
             )
-        wrong = np.setdiff1d(ids, [*range(len(self.source_set.parts)), IGNORE])
-        if wrong.size:
-            raise BadData(
-                f"{pair.labels}: label {int(wrong[0])} is not in {self.source_set.name} "
-                f"(0..{len(self.source_set.parts) - 1} or {IGNORE})"
-            )
+        check_ids(pair.labels, ids, self.source_set)
         ids = label_sets.convert(ids, self.source_set, self.label_set, self.rest)
         return Sample(pair.key, image, ids, pair.subject)
+
+
+def check_ids(path: Path, ids: NDArray[np.uint8], label_set: LabelSet) -> None:
+    """Refuse ids that a label set does not have; `IGNORE` may occur.
+
+    Raises:
+        BadData: the message gives the id and the range.
+    """
+    count = len(label_set.parts)
+    seen = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
+    wrong = seen[(seen >= count) & (seen != IGNORE)]
+    if wrong.size:
+        raise BadData(
+            f"{path}: label {int(wrong[0])} is not in {label_set.name} "
+            f"(0..{count - 1} or {IGNORE}); are these the published labels?"
+        )
+
+
+def _shrink(image: Image, height: int, width: int) -> Image:
+    """The picture at the given size if it is a whole multiple of it, else the picture itself."""
+    factor = image.shape[0] // height
+    if factor > 1 and image.shape[:2] == (factor * height, factor * width):
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(small, np.uint8)
+    return image
 
 
 def read_rgb(path: Path) -> Image:
@@ -94,11 +120,35 @@ def read_ids(path: Path) -> NDArray[np.uint8]:
     try:
         with PilImage.open(path) as file:
             mode, ids = file.mode, np.asarray(file)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three on damage
+    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+        # Pillow raises all of these on damage
         raise BadData(f"{path}: not a readable label picture ({error})") from error
     if mode not in ("P", "L"):
         raise BadData(f"{path}: mode {mode}; wanted a palette or grey label picture")
     return np.asarray(ids, np.uint8)
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """(H, W) uint8 0 or 1 of a two-valued picture: 1-bit (white is 1), or bytes 0/255 or 0/1.
+
+    Raises:
+        BadData: the file is missing, not a picture, or has other values.
+    """
+    from PIL import Image as PilImage
+
+    try:
+        with PilImage.open(path) as file:
+            mask = np.asarray(file.convert("L") if file.mode == "1" else file)
+    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+        raise BadData(f"{path}: not a readable mask picture ({error})") from error
+    values = (
+        set(np.flatnonzero(np.bincount(mask.ravel(), minlength=2)).tolist())
+        if (mask.ndim == 2 and mask.dtype == np.uint8)
+        else {None}
+    )
+    if not (values <= {0, 255} or values <= {0, 1}):
+        raise BadData(f"{path}: wanted one channel of 0 and 255 (or 0 and 1); is it a mask?")
+    return np.asarray(mask != 0, np.uint8)
 
 
 def find_pairs(
@@ -119,7 +169,10 @@ def find_pairs(
     for file in files:
         label = labels / (file.stem + tail)
         if not label.is_file():
-            raise BadData(f"{file}: no label file {label.name} beside it in {labels}")
+            raise BadData(
+                f"{file}: no label file {label.name} beside it in {labels}; get the labels again, "
+                f"or move the picture away"
+            )
         pairs.append(Pair(file.stem, file, label))
     return tuple(pairs)
 

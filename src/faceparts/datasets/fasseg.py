@@ -9,7 +9,7 @@ What the files need, and get here:
 
 - borders are soft: a pixel gets the nearest pure colour, or `IGNORE` beyond `MAX_DISTANCE`;
 - six of the V1/V2 training photos are byte for byte test photos (`REPEATED`): ``*-train`` leaves
-  them out;
+  them out, unless ``clean=False`` asks for the split as published;
 - about half of the V3 test photos have no label, and four labels differ in size from their photo:
   they are left out and named in `Fasseg.left_out`.
 
@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
+from faceparts.datasets import _paint
 from faceparts.datasets._pairs import Pair, check_split, read_rgb
 from faceparts.errors import BadData
 from faceparts.labels import FASSEG6
-from faceparts.types import IGNORE, LabelSet, Sample
+from faceparts.types import LabelSet, Sample
 
 TASK = "parts"
 SPLITS = ("v1-train", "v1-test", "v2-train", "v2-test", "v3-train", "v3-test")
@@ -76,11 +77,16 @@ class Fasseg:
         """Read one sample.
 
         Raises:
-            BadData: a file is not a picture.
+            BadData: a file is not a picture, or the two differ in size.
         """
         pair = self.pairs[i]
-        labels = decode_paint(read_rgb(pair.labels))
-        return Sample(pair.key, read_rgb(pair.image), labels, pair.subject)
+        image, painted = read_rgb(pair.image), read_rgb(pair.labels)
+        if image.shape != painted.shape:  # the files may have changed since the list was made
+            raise BadData(
+                f"{pair.labels}: {painted.shape[1]}x{painted.shape[0]} labels for a picture of "
+                f"{image.shape[1]}x{image.shape[0]}; wanted the same size; get both files again"
+            )
+        return Sample(pair.key, image, decode_paint(painted), pair.subject)
 
 
 def decode_paint(painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -90,22 +96,16 @@ def decode_paint(painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
         >>> decode_paint(np.uint8([[[255, 0, 0], [250, 250, 5], [127, 127, 127]]])).tolist()
         [[0, 2, 255]]
     """
-    codes = painted.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    found, where = np.unique(codes, return_inverse=True)
-    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
-    paints = np.array([PAINT[part] for part in FASSEG6.parts], np.float64)
-    distance = np.linalg.norm(colours[:, None].astype(np.float64) - paints, axis=2)
-    ids = distance.argmin(axis=1).astype(np.uint8)
-    ids[distance.min(axis=1) > MAX_DISTANCE] = IGNORE
-    return np.asarray(ids[where.reshape(painted.shape[:2])])
+    return _paint.decode_paint(painted, [PAINT[p] for p in FASSEG6.parts], MAX_DISTANCE)
 
 
-def load(root: Path, split: str) -> Fasseg:
+def load(root: Path, split: str, *, clean: bool = True) -> Fasseg:
     """The FASSEG folder.
 
     Args:
         root: the folder that holds V1, V2 and V3 (one of them is enough).
         split: version and part; V3 trains on the persons 01-07 and tests on 08-15.
+        clean: leave out training photos that are test photos.
 
     Raises:
         BadData: no such split or folder, two files of one name, or no labelled photo at all.
@@ -120,7 +120,7 @@ def load(root: Path, split: str) -> Fasseg:
     for name in sorted(photos, key=_by_number):
         if name not in labels:
             left_out[name] = "a photo without a label"
-        elif version != "v3" and part == "train" and name in REPEATED:
+        elif clean and version != "v3" and part == "train" and name in REPEATED:
             left_out[name] = f"the same photo as test {REPEATED[name]}"
         elif (photo := _size_wh(photos[name])) != (label := _size_wh(labels[name])):
             left_out[name] = f"photo {photo[0]}x{photo[1]}, label {label[0]}x{label[1]} pixels"
