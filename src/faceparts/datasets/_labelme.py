@@ -54,14 +54,7 @@ def draw_shapes(path: Path, ids: Mapping[str, int]) -> NDArray[np.uint8]:
         BadData: no size, an unknown label, a shape without area (point, line) or with bad points.
     """
     content = read_shapes(path)
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    whole = type(height) is int and type(width) is int and min(height, width) > 0
-    if not whole or height * width > MAX_PIXELS:
-        raise BadData(
-            f"{path}: imageHeight {height}, imageWidth {width}; wanted whole numbers of at most "
-            f"{MAX_PIXELS} pixels together; open and save it in labelme"
-        )
-    drawn = np.zeros((height, width), np.uint8)
+    drawn = np.zeros(_size_hw(path, content), np.uint8)
     for number, shape in enumerate(content["shapes"], 1):
         label = shape["label"]
         if label != IGNORED and label not in ids:
@@ -72,6 +65,18 @@ def draw_shapes(path: Path, ids: Mapping[str, int]) -> NDArray[np.uint8]:
         outline = _outline(path, number, shape)
         fill_polygon(drawn, outline, IGNORE if label == IGNORED else ids[label])
     return drawn
+
+
+def _size_hw(path: Path, content: dict[str, Any]) -> tuple[int, int]:
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    if not isinstance(height, int) or not isinstance(width, int):
+        height, width = 0, 0  # labelme writes null where it did not look
+    if min(height, width) > 0 and height * width <= MAX_PIXELS:
+        return height, width
+    raise BadData(
+        f"{path}: imageHeight {height}, imageWidth {width}; wanted whole numbers of at most "
+        f"{MAX_PIXELS} pixels together; open and save it in labelme"
+    )
 
 
 def _outline(path: Path, number: int, shape: dict[str, Any]) -> NDArray[np.float64]:
