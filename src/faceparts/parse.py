@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts import folder
 from faceparts.crops import check_image, crop_head, crop_to_window, warp_back
+from faceparts.detect._union import open_detector
 from faceparts.errors import UsageError
 from faceparts.images import flatten
 from faceparts.segment import files
@@ -49,7 +49,8 @@ class FaceParser:
     """Detects heads, cuts them out, segments them and brings the parts back into the picture.
 
     Args:
-        detector: name of a detector (a file in ``faceparts/detect``) or an object with ``detect``.
+        detector: name of a detector (a file in ``faceparts/detect``), several names joined by
+            ``+``, or an object with ``detect``.
         segmenter: name or path of weights for `faceparts.segment.files`, or an object with
             ``predict``, ``card`` and ``label_set``.
         detector_weights: file for a detector given by name; ``None`` = the shipped one.
@@ -89,14 +90,14 @@ class FaceParser:
         if batch < 1:
             raise UsageError(f"batch: got {batch}, wanted at least 1")
         if isinstance(detector, str):
-            detector = _load_detector(
+            detector = open_detector(
                 detector,
                 detector_weights,
                 threads=threads,
                 device=device,
                 precision=precision,
                 min_score=min_score,
-            )
+            ).detector
         elif detector_weights is not None:
             raise UsageError("detector_weights: only for a detector given by name")
         if isinstance(segmenter, str | Path):
@@ -169,11 +170,6 @@ class FaceParser:
             probs += mirrored[:, list(self.label_set.mirror), :, ::-1]
             probs *= np.float32(0.5)
         return probs
-
-
-def _load_detector(name: str, weights: str | Path | None, **options: Any) -> HeadDetector:
-    detector: HeadDetector = folder.load("faceparts.detect", name).load(weights, **options)
-    return detector
 
 
 def _chunks(crops: Iterator[Crop], count: int) -> Iterator[list[Crop]]:

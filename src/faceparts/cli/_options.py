@@ -40,6 +40,21 @@ class Common:
     report: Path | None
     progress: bool | None
     quiet: bool
+    tiles: bool | None = None
+    head_rule: str | None = None
+    box_px: float | None = None
+    head_factor: float | None = None
+
+    @property
+    def detector_options(self) -> dict[str, object]:
+        """Keywords of the detector's ``load`` that were given."""
+        asked = {
+            "tiles": self.tiles,
+            "rule": self.head_rule,
+            "box_px": self.box_px,
+            "factor": self.head_factor,
+        }
+        return {name: value for name, value in asked.items() if value is not None}
 
     @property
     def out_dir(self) -> Path | None:
@@ -63,8 +78,11 @@ class Writing:
 
 def _detectors(ctx: click.Context, _: click.Parameter, name: str) -> str:
     folder_names = folder.names("faceparts.detect")
-    if name not in folder_names and not ctx.resilient_parsing:
-        raise click.BadParameter(f"{name!r} is not one of {', '.join(folder_names)}")
+    for one in name.split("+"):
+        if one not in folder_names and not ctx.resilient_parsing:
+            raise click.BadParameter(
+                f"{one!r} is not one of {', '.join(folder_names)}, or several joined by +"
+            )
     return name
 
 
@@ -105,12 +123,37 @@ def common_options(*, out_required: bool) -> Callable[[Callable[..., int]], Call
             show_default=True,
             metavar="NAME",
             callback=_detectors,
-            help=f"How heads are found: {', '.join(folder.names('faceparts.detect'))}.",
+            help=f"How heads are found: {', '.join(folder.names('faceparts.detect'))}, or several "
+            "joined by +, such as headnet+keypoints.",
         ),
         click.option(
             "--detector-weights",
+            "--weights",
+            "detector_weights",
             metavar="NAME|FILE",
-            help="Weights of the detector instead of those that it comes with.",
+            help="Weights of the detector instead of those that it comes with; for several "
+            "detectors NAME=FILE,NAME=FILE.",
+        ),
+        click.option(
+            "--tiles/--no-tiles",
+            default=None,
+            help="Look at large photos in tiles too (default) or only as a whole.",
+        ),
+        click.option(
+            "--head-rule",
+            type=click.Choice(["head", "s0"]),
+            help="[keypoints] Box around the head (default), or the square of the published rule: "
+            "the middle of nose, eyes and ears, radius 3 times their largest distance.",
+        ),
+        click.option(
+            "--head-factor",
+            type=click.FloatRange(0.1, 100),
+            help="[keypoints] The 3 of --head-rule s0.",
+        ),
+        click.option(
+            "--box-px",
+            type=click.FloatRange(1, 100_000),
+            help="[keypoints] Side of every head's box, where all people are equally far away.",
         ),
         click.option(
             "--min-score",

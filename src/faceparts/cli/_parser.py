@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from faceparts import folder, weights
+from faceparts import weights
 from faceparts.cli._options import Common
+from faceparts.detect import _union
+from faceparts.detect._union import Scores
 from faceparts.parse import FaceParser
-from faceparts.types import Face, HeadDetector, Image, LabelSet, ModelCard
+from faceparts.types import Face, HeadDetector, Image, LabelSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +22,14 @@ class Opened:
     Args:
         parse: picture -> faces, best first.
         label_set: the parts that the faces have.
-        min_score: score from which a head counts; ``None`` = the detector's own rule.
+        min_score: score from which a head counts; ``None`` = the detector's own rule; by name
+            for several detectors.
         models: name, file and sha256 of each weights file, for the report.
     """
 
     parse: Callable[[Image], list[Face]]
     label_set: LabelSet
-    min_score: float | None
+    min_score: Scores
     models: list[dict[str, str]]
 
 
@@ -50,42 +53,23 @@ def open_parser(common: Common, *, min_score_share: float = 1.0) -> Opened:
 
 def open_detector(
     common: Common, *, min_score_share: float = 1.0
-) -> tuple[HeadDetector, float | None, list[dict[str, str]]]:
-    """Open the detector alone: it, the score from which heads count, and its file for the report.
+) -> tuple[HeadDetector, Scores, list[dict[str, str]]]:
+    """Open the detector alone: it, the score from which heads count, and its files for the report.
 
     Raises:
-        UnknownName, BadWeights, UsageError: see `faceparts.weights.open_net`.
+        UnknownName, BadWeights, UsageError: see `faceparts.detect._union.open_detector`.
     """
-    module = folder.load("faceparts.detect", common.detector)
-    path = _detector_file(common)
-
-    def load(min_score: float | None) -> HeadDetector:
-        detector: HeadDetector = module.load(
-            path,
-            threads=common.threads,
-            device=common.device,
-            precision=common.precision,
-            min_score=min_score,
-        )
-        return detector
-
-    min_score, detector = common.min_score, load(common.min_score)
-    card: ModelCard | None = getattr(detector, "card", None)
-    if min_score is None and card is not None:
-        min_score = min_score_share * card.threshold
-        if min_score_share != 1:
-            detector = load(min_score)
-    return detector, min_score, [] if path is None else [describe(path)]
-
-
-def _detector_file(common: Common) -> Path | None:
-    """The detector's weights: those given, those shipped under its name, or none."""
-    name = common.detector_weights
-    if name is None and common.detector in weights.shipped():
-        name = common.detector
-    if name is None:
-        return None
-    return weights.find(name, precision=common.precision, device=common.device)
+    opened = _union.open_detector(
+        common.detector,
+        common.detector_weights,
+        threads=common.threads,
+        device=common.device,
+        precision=common.precision,
+        min_score=common.min_score,
+        min_score_share=min_score_share,
+        options=common.detector_options,
+    )
+    return opened.detector, opened.min_score, [describe(path) for path in opened.files]
 
 
 def describe(path: Path) -> dict[str, str]:
