@@ -89,15 +89,15 @@ def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 def peaks_of(heat: NDArray[np.float32], threshold: float) -> list[tuple[int, int]]:
     """(row, column) of pixels that nothing in their 5 x 5 window exceeds; highest first."""
-    h, w = heat.shape
+    width = heat.shape[1]
     ranked = []
     for r, c in zip(*np.nonzero(heat > threshold), strict=True):
         window = heat[max(0, r - 2) : r + 3, max(0, c - 2) : c + 3]
         if not (window > heat[r, c]).any():
-            ranked.append((-float(heat[r, c]), int(r) * w + int(c)))
+            ranked.append((-float(heat[r, c]), int(r) * width + int(c)))
     kept: list[tuple[int, int]] = []
     for _, flat in sorted(ranked):
-        r, c = divmod(flat, w)
+        r, c = divmod(flat, width)
         if all(max(abs(r - a), abs(c - b)) > 2 for a, b in kept):
             kept.append((r, c))
     return kept

@@ -31,9 +31,11 @@ class Wanted(NamedTuple):
     right: float = 0.97
 
 
+COMPACT = {"width": 8, "stem": 16, "blocks": 1, "modules": (1, 1, 1)}
 WANTED = {
     "fcn8s": Wanted(5, 128, 1, 1e6, {"width": 1 / 16, "skip_scales": (1, 1)}, 0.9),
     "headnet": Wanted(26, 64, 4, 1.3e6),
+    "higherhrnet": Wanted(34, 64, 2, 4e5, COMPACT),
     "partnet": Wanted(19, 32, 1, 3e6),
 }
 
