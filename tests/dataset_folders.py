@@ -297,8 +297,7 @@ def write_facecrops(root: Path, split: str, key: str, one: Drawn) -> None:
 
 def write_facesynthetics(root: Path, split: str, key: str, one: Drawn) -> None:
     save(root / f"{key}.png", one.image)
-    ids = labels.convert(one.ids, labels.CELEBA19, labels.FACESYNTHETICS19, rest=0)
-    save(root / f"{key}_seg.png", ids)
+    save(root / f"{key}_seg.png", as_set(one, labels.viewers(labels.FACESYNTHETICS19)))
 
 
 def write_fasseg(root: Path, split: str, key: str, one: Drawn) -> None:

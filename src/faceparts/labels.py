@@ -108,7 +108,7 @@ FACESYNTHETICS19 = make(
     *("right_ear", "left_ear", "mouth", "upper_lip", "lower_lip", "neck", "hair", "beard"),
     *("clothes", "glasses", "hat", "facewear"),
 )
-"""Microsoft FaceSynthetics; checked on the data by the eyes' centroids."""
+"""Microsoft FaceSynthetics; the files' left is the viewer's (measured), so ids of sides differ."""
 
 LFW3 = make("lfw3", "background", "hair", "face")
 """LFW Part Labels."""

@@ -1,13 +1,16 @@
 """Microsoft FaceSynthetics: ``ROOT/NNNNNN.jpg|png`` + ``NNNNNN_seg.png``, ids 0..18 and 255.
 
-Label set ``facesynthetics19`` (subject's left and right). Wood et al., "Fake it till you make
-it", ICCV 2021; non-commercial research.
+The readme's names (3 RIGHT_EYE, 4 LEFT_EYE) do not say whose right: measured on 50 pictures, it is
+the *viewer's*, in every one. The side is measured again on the label files when the set is opened
+(`_sides`); samples speak of the subject's, label set ``facesynthetics19``. Wood et al., "Fake it
+till you make it", ICCV 2021; non-commercial research.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from faceparts.datasets import _sides
 from faceparts.datasets._pairs import Pair, PairDataset, check_split, read_ids
 from faceparts.errors import BadData
 from faceparts.labels import FACESYNTHETICS19
@@ -20,7 +23,7 @@ def load(root: Path, split: str) -> PairDataset:
     """The FaceSynthetics folder.
 
     Raises:
-        BadData: no such split or folder, no labels in it, or labels without a picture.
+        BadData: no such split or folder, no labels in it, labels without a picture or damaged.
     """
     check_split(split, SPLITS, "facesynthetics")
     segs = sorted(Path(root).glob("*_seg.png"))
@@ -33,4 +36,5 @@ def load(root: Path, split: str) -> PairDataset:
         if not found:
             raise BadData(f"{seg}: no picture {key}.png or {key}.jpg beside it")
         pairs.append(Pair(key, found[0], seg))
-    return PairDataset(tuple(pairs), FACESYNTHETICS19, FACESYNTHETICS19, read_ids)
+    source = _sides.as_subject(FACESYNTHETICS19, segs, read_ids, unless_seen=False)
+    return PairDataset(tuple(pairs), source, FACESYNTHETICS19, read_ids)
