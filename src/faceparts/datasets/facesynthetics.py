@@ -1,9 +1,9 @@
 """Microsoft FaceSynthetics: ``ROOT/NNNNNN.jpg|png`` + ``NNNNNN_seg.png``, ids 0..18 and 255.
 
 The readme's names (3 RIGHT_EYE, 4 LEFT_EYE) do not say whose right: measured on 50 pictures, it is
-the *viewer's*, in every one. The side is measured again on the label files when the set is opened
-(`_sides`); samples speak of the subject's, label set ``facesynthetics19``. Wood et al., "Fake it
-till you make it", ICCV 2021; non-commercial research.
+the *viewer's*, in all 49 that show both sides. It is measured again on the label files when the set
+is opened (`_sides`); samples speak of the subject's, label set ``facesynthetics19``. Wood et al.,
+"Fake it till you make it", ICCV 2021; non-commercial research.
 """
 
 from __future__ import annotations
