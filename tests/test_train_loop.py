@@ -102,7 +102,7 @@ def test_what_a_training_leaves(world: Path, tmp_path: Path) -> None:
     for row in rows:
         assert row["s"] >= 0
         if "loss" in row:
-            assert set(row) == {"step", "loss", "lr", "s", "entropy", "dice"}
+            assert set(row) == {"step", "loss", "lr", "s", "ce", "dice"}
             assert 0 < row["lr"] <= recipe.lr
         else:
             assert 0 <= row["val"]["mean_f1"] <= 1

@@ -13,14 +13,16 @@ from torch import Tensor, nn
 from dataset_folders import HW
 from faceparts.errors import BadData, UnknownName
 from faceparts.labels import CELEBA19
-from faceparts.train import parts
+from faceparts.train import augment, parts
 from faceparts.train.config import Source
-from faceparts.train.parts import NOT_HAIR, Batch, PartsTask
+from faceparts.train.parts import Batch, PartsTask
 from faceparts.types import IGNORE
 from train_world import PARTS, losses_of_learning, one_thread, write_world
 
 K = len(CELEBA19.parts)
 HAIR, SKIN = CELEBA19.id("hair"), CELEBA19.id("skin")
+NOT_HAIR = 254
+"""The first code that is given out: hair-only sources are the only partial ones here."""
 MIXED = replace(
     PARTS,
     data=(
@@ -89,7 +91,7 @@ def slow_loss(
     for n, row, column in np.ndindex(ids.shape):
         part = ids[n, row, column]
         if part == NOT_HAIR:
-            against -= np.log(1 - min(probs[n, HAIR, row, column], 0.999))
+            against -= np.log(1 - probs[n, HAIR, row, column])
         elif part < K:
             factor = weight[n] * class_weight[part]
             total -= factor * np.log(probs[n, part, row, column])
@@ -127,7 +129,7 @@ def test_not_hair_pushes_hair_down_and_nothing_else_up(mixed: PartsTask) -> None
     net = Says(torch.zeros(1, K, 2, 2))
     total, shares = mixed.loss(net, batch_of(np.full((1, 2, 2), NOT_HAIR, np.uint8)), 0.0)
     assert total.item() == pytest.approx(-np.log(1 - 1 / K), rel=1e-5)
-    assert shares["entropy"] == 0
+    assert shares["ce"] == 0
     torch.autograd.backward(total)
     assert net.logits.grad is not None
     assert (net.logits.grad[:, HAIR] > 0).all()
@@ -146,11 +148,10 @@ def test_doubted_labels_are_left_out_only_where_the_net_is_sure(mixed: PartsTask
     log_probs[0, :, 0, 2] = torch.log_softmax(torch.zeros(K), dim=0)  # not sure there
     ids = torch.tensor([[[SKIN, HAIR, HAIR]]])
     noisy, right = torch.tensor([False]), torch.tensor([True])
-    drop = mixed._drop_doubted
-    assert drop(log_probs, ids, noisy, 0.3).tolist() == [[[SKIN, IGNORE, HAIR]]]
-    assert drop(log_probs, ids, noisy, 0.29).tolist() == ids.tolist()
-    assert drop(log_probs, ids, right, 0.9).tolist() == ids.tolist()
-    both = drop(log_probs.repeat(2, 1, 1, 1), ids.repeat(2, 1, 1), torch.tensor([True, False]), 1.0)
+    drop = parts.drop_doubted
+    assert drop(log_probs, ids, noisy).tolist() == [[[SKIN, IGNORE, HAIR]]]
+    assert drop(log_probs, ids, right).tolist() == ids.tolist()
+    both = drop(log_probs.repeat(2, 1, 1, 1), ids.repeat(2, 1, 1), torch.tensor([True, False]))
     assert both.tolist() == [[[SKIN, HAIR, HAIR]], [[SKIN, IGNORE, HAIR]]]
 
 
@@ -167,10 +168,13 @@ def test_doubt_takes_labels_out_of_the_loss(mixed: PartsTask) -> None:
 def test_sources_in_our_label_set(mixed: PartsTask) -> None:
     people, noisy, hair = mixed.pools
     assert mixed.outputs == K
-    assert len(people.images) == len(noisy.images) == len(hair.images) == 2
-    assert np.array_equal(people.labels[0], noisy.labels[0])
-    assert set(np.unique(hair.labels[0]).tolist()) == {HAIR, NOT_HAIR}
-    assert np.array_equal(hair.labels[0] == HAIR, people.labels[0] == HAIR)
+    assert len(people) == len(noisy) == len(hair) == 2
+    assert np.array_equal(people[0][1], noisy[0][1])
+    assert set(np.unique(hair[0][1]).tolist()) == {HAIR, NOT_HAIR}
+    assert np.array_equal(hair[0][1] == HAIR, people[0][1] == HAIR)
+    assert {k: v.nonzero().flatten().tolist() for k, v in mixed.codes.items()} == {
+        NOT_HAIR: [i for i in range(K) if i != HAIR]
+    }
     np.testing.assert_allclose(mixed.shares, [0.5, 0.3, 0.2])
 
 
@@ -195,7 +199,7 @@ def test_grafts_come_from_the_first_source(world: Path, mixed: PartsTask) -> Non
     assert mixed.grafts is None
     task = PartsTask(replace(PARTS, graft=1.0), world)
     assert task.grafts is not None
-    image, ids = task.pools[0].images[0], task.pools[0].labels[0]
+    image, ids = task.pools[0][0]
     put_on = [
         task.grafts.graft(image, ids, np.random.default_rng(i), CELEBA19)[1] for i in range(20)
     ]
@@ -212,41 +216,11 @@ def test_weights_and_trust_follow_the_source(mixed: PartsTask) -> None:
     assert seen == {("parts", 1.0, True), ("parts", 0.6, False), ("hair", 1.0, True)}
 
 
-def test_mirror_keeps_what_is_not_hair() -> None:
+def test_mirror_keeps_what_is_not_hair(mixed: PartsTask) -> None:
     image = np.zeros((1, 3, 3), np.uint8)
     ids = np.uint8([[CELEBA19.id("left_ear"), NOT_HAIR, IGNORE]])
-    _, got = parts._mirror(image, ids)
+    _, got = augment.mirror(image, ids, mixed.mirror)
     assert got.tolist() == [[IGNORE, NOT_HAIR, CELEBA19.id("right_ear")]]
-
-
-def test_pictures_with_rare_parts_come_more_often() -> None:
-    hat = CELEBA19.id("hat")
-    common = np.full((4, 4), SKIN, np.uint8)
-    rare = common.copy()
-    rare[:3, :3] = hat  # 9 pixels count, 8 do not
-    few = common.copy()
-    few[:2, :4] = hat
-    odds = parts._odds([rare, *[common] * 38, few])
-    assert odds.sum() == pytest.approx(1)
-    assert odds[0] / odds[1] == pytest.approx((0.15 / (1 / 40)) ** 0.75)
-    assert odds[39] == odds[1]
-    np.testing.assert_allclose(parts._odds([common] * 4), 0.25)
-
-
-def test_rare_parts_weigh_more() -> None:
-    ids = np.zeros((100, 100), np.uint8)
-    ids[:2] = SKIN
-    ids[99, 0] = HAIR
-    ids[50:60] = IGNORE
-    source = PARTS.data[0]
-    pool = parts._Pool(source, (), (ids,), np.ones(1))
-    weights = parts._class_weights(pool, 0.25)
-    assert weights.dtype == np.float32
-    assert weights[0] == pytest.approx(0.6)
-    assert weights[SKIN] == pytest.approx((0.02 / (200 / 9000)) ** 0.25)
-    assert weights[HAIR] == pytest.approx((0.02 * 9000) ** 0.25)
-    assert weights[CELEBA19.id("hat")] == 4
-    np.testing.assert_array_equal(parts._class_weights(pool, 0.0), 1)
 
 
 class Paints(nn.Module):
@@ -264,9 +238,8 @@ class Paints(nn.Module):
 
 def test_validate_pools_one_matrix(world: Path) -> None:
     task = PartsTask(replace(PARTS, phases=(replace(PARTS.phases[1], size_px=96),)), world)
-    right = task.val[0].labels[0]
-    right.flags.writeable = True
-    task.val = [replace(task.val[0], images=task.val[0].images[:1], labels=(right,))]
+    image, right = task.val[0][0]
+    task.val = [replace(task.val[0], keys=("one",), kept={0: (image, right)})]
     whole = task.validate(Paints(right))
     assert set(whole) == {"mean_f1", *(f"f1_{p}" for p in CELEBA19.parts)}
     assert whole["f1_hair"] > 0.9
@@ -277,7 +250,7 @@ def test_validate_pools_one_matrix(world: Path) -> None:
     assert nothing["mean_f1"] == 0
     half = right.copy()
     half[:, : HW[1] // 2] = IGNORE
-    task.val = [replace(task.val[0], labels=(half,))]
+    task.val = [replace(task.val[0], kept={0: (image, half)})]
     seen = (half == 0).sum()
     assert task.validate(Paints(0 * right))["f1_background"] == pytest.approx(
         2 * seen / (seen + (half < K).sum())

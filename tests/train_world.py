@@ -16,7 +16,6 @@ from dataset_folders import (
     Drawn,
     draw,
     save,
-    write_celebamask,
     write_facecrops,
     write_figaro,
     write_scut_head,
@@ -54,7 +53,8 @@ def write_world(root: Path) -> Path:
     for split in ("train", "val"):
         for seed in range(2):
             one = draw(seed, mirrored=bool(seed))
-            write_celebamask(root / "people", split, f"{seed}", one)
+            save(root / "people" / split / "images" / f"{seed}.jpg", one.image)
+            save(root / "people" / split / "masks" / f"{seed}.png", one.ids)
             write_facecrops(root / "noisy", "all", f"{seed}", one)
             write_figaro(root / "hair", "all", f"{seed}", one)
             write_scut_head(root / "rooms", split, f"{seed}", two(one, draw(seed + 7)))

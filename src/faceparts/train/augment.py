@@ -60,12 +60,17 @@ def warp(
     return np.asarray(warped, np.uint8), np.asarray(ids, np.uint8)
 
 
-def mirror(
-    image: Image, labels: NDArray[np.uint8], label_set: LabelSet
-) -> tuple[Image, NDArray[np.uint8]]:
-    """Flip left-right; the sides of the parts swap with it."""
+def mirror_table(label_set: LabelSet) -> NDArray[np.uint8]:
+    """(256,) uint8: what every id becomes when the picture flips; `IGNORE` stays `IGNORE`."""
     table = np.full(256, IGNORE, np.uint8)
     table[: len(label_set.mirror)] = label_set.mirror
+    return table
+
+
+def mirror(
+    image: Image, labels: NDArray[np.uint8], table: NDArray[np.uint8]
+) -> tuple[Image, NDArray[np.uint8]]:
+    """Flip left-right; the sides of the parts swap with it, see `mirror_table`."""
     return np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(table[labels[:, ::-1]])
 
 

@@ -31,12 +31,17 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("occlude", 0, 1),
     ("graft", 0, 1),
     ("balance", 0, 1),
+    ("accumulate", 1, 10**6),
+    ("patience", 0, 10**6),
+    ("beta", 0, 1),
+    ("gamma", 0, 100),
 )
 """Key of a recipe, least and greatest value."""
 
 CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("optimizer", ("adamw", "sgd")),
     ("schedule", ("cosine", "constant")),
+    ("noisy", ("drop", "soft", "hard")),
 )
 """Key of a recipe and the words it may hold."""
 
@@ -70,8 +75,10 @@ class Source:
         share: share of the samples drawn from it (shares are normalised).
         weight: weight of its pixels in the loss; below 1 for noisy labels.
         sort_sides: mend left and right of paired parts, see `train.clean`.
-        trust: 1 = labels are right; below 1 the net may overrule a label that it doubts strongly,
-            after this share of the training.
+        trust: 1 = labels are right; below 1 the net has a say in them (see ``Recipe.noisy``) after
+            this share of the training.
+        partial: labels are coarser than the trained parts: a label stands for all parts that the
+            source merges into it, its background for all that it does not know.
     """
 
     name: str
@@ -81,6 +88,23 @@ class Source:
     weight: float = 1.0
     trust: float = 1.0
     sort_sides: bool = False
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Distill:
+    """A teacher whose answers are learnt besides the labels.
+
+    Args:
+        model: shipped name or weights file (ONNX, forest, or TFLite with a card beside it); a
+            path is taken from the data root on.
+        weight: weight of the divergence in the loss; 0 = no teacher.
+        temperature: above 1 the teacher's second thoughts count more.
+    """
+
+    model: str = ""
+    weight: float = 0.0
+    temperature: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -112,10 +136,18 @@ class Recipe:
         optimizer: ``"adamw"``, or ``"sgd"`` with ``momentum`` (a running sum of gradients, as in
             Caffe: the steady step is ``lr / (1 - momentum)`` times the gradient).
         lr: highest learning rate.
+        accumulate: pieces that a step is cut into; a step sees ``accumulate * batch`` pictures,
+            with the memory of ``batch``.
         bias_rate: factor on the rate of biases. Biases and norms never decay.
         schedule: after a linear warm-up ``"cosine"`` falls to a hundredth, ``"constant"`` stays.
         loss: weight of each of `LOSSES`; empty = the task's own (parts: ce 1, dice 0.5).
+        gamma: exponent of the focal loss.
+        noisy: what a source with ``trust`` below 1 gets: ``"drop"`` leaves labels out that the net
+            contradicts strongly, ``"soft"`` and ``"hard"`` blend them with the net's own answer
+            (Reed et al., 2015), of which ``beta`` is the label's share.
         clip: largest length of the gradient; 0 = any.
+        patience: validations without a better score after which the training ends; 0 = never.
+        best: score that chooses ``best.pt``; empty = the first one that the task reports.
         ema: decay of the averaged weights, which are what is exported.
         occluders: folder below the data root with things to paste; empty = none.
         occlude: probability that a sample gets occluders.
@@ -125,6 +157,7 @@ class Recipe:
             (parts only).
         negatives: folder below the data root with pictures without people (heads only).
         init: shipped model or ONNX file to start from; empty = from scratch.
+        distill: a teacher (parts only).
         val: what `Task.validate` looks at while training; never trained on.
         card: what the exported file says about itself.
     """
@@ -146,12 +179,18 @@ class Recipe:
     weight_decay: float = 0.02
     schedule: str = "cosine"
     warmup: float = 0.03
+    accumulate: int = 1
     loss: dict[str, float] = field(default_factory=dict)
+    gamma: float = 2.0
+    noisy: str = "drop"
+    beta: float = 0.8
     ema: float = 0.998
     clip: float = 5.0
     bf16: bool = True
     val_every: int = 1000
     save_every: int = 250
+    patience: int = 0
+    best: str = ""
     occluders: str = ""
     occlude: float = 0.0
     graft: float = 0.0
@@ -159,6 +198,7 @@ class Recipe:
     negatives: str = ""
     init: str = ""
     val: tuple[Source, ...] = ()
+    distill: Distill = field(default_factory=Distill)
     card: CardText = field(default_factory=CardText)
 
 
@@ -191,7 +231,7 @@ def tasks() -> list[str]:
     here = Path(__file__).parent
     known = [n for n in folder.names("faceparts.train") if (here / f"{n}.py").is_file()]
     text = {n: (here / f"{n}.py").read_text(encoding="utf-8") for n in known if n != "loop"}
-    return sorted({*(name for name, code in text.items() if "\ndef make_task(" in code), "parts"})
+    return [name for name, code in text.items() if "\ndef make_task(" in code]
 
 
 def find_recipe(name_or_path: str) -> Path:
@@ -227,6 +267,7 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
         raise BadRecipe(f"{where}: card: trained_on must be a list of texts")
     card = {**card, "trained_on": tuple(map(str, card.get("trained_on", ())))}
     table["card"] = _build(CardText, card, f"{where}: card")
+    table["distill"] = _build(Distill, table.get("distill", {}), f"{where}: distill")
     recipe: Recipe = _build(Recipe, table, where)
     check(recipe, where)
     return recipe
@@ -310,6 +351,16 @@ def check(recipe: Recipe, where: str) -> None:
         value = getattr(recipe, name)
         if not low <= value <= high:
             raise BadRecipe(f"{where}: {name} = {value}; wanted {low}..{high}")
+    teacher = recipe.distill
+    if (
+        teacher.weight < 0
+        or teacher.temperature <= 0
+        or bool(teacher.model) != (teacher.weight > 0)
+    ):
+        raise BadRecipe(
+            f"{where}: distill: model = {teacher.model!r}, weight = {teacher.weight}, temperature "
+            f"= {teacher.temperature}; wanted a model, a weight and a temperature above 0"
+        )
     for source in recipe.data:
         if source.weight < 0 or not 0 <= source.trust <= 1:
             raise BadRecipe(

@@ -59,6 +59,11 @@ def make_task(recipe: Recipe, root: Path) -> HeadsTask:
     return HeadsTask(recipe, root)
 
 
+def outputs_of(recipe: Recipe) -> int:
+    """Number of output channels that the recipe's net must have."""
+    return HeadsTask.outputs
+
+
 class HeadsTask:
     """Data, loss and validation of the head detector.
 

@@ -55,10 +55,6 @@ class State:
 
 def make_task(recipe: Recipe, root: Path) -> Task:
     """The task that a recipe names, with its data read; see `config.tasks`."""
-    if recipe.task == "parts":
-        from faceparts.train.parts import PartsTask
-
-        return PartsTask(recipe, root)
     task: Task = folder.load("faceparts.train", recipe.task).make_task(recipe, root)
     return task
 

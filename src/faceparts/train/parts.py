@@ -1,4 +1,4 @@
-"""The parsing task: labelled crops -> batches, loss and validation for a 19-part net."""
+"""The parsing task: labelled crops -> batches, loss and validation of a net for any label set."""
 
 from __future__ import annotations
 
@@ -12,53 +12,74 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faceparts import folder, labels
+from faceparts import labels
+from faceparts.errors import BadRecipe
 from faceparts.evaluate import confusion
-from faceparts.train import augment
-from faceparts.train.clean import sort_sides
-from faceparts.train.config import Phase, Recipe, Source
+from faceparts.train import augment, losses, pools
+from faceparts.train.config import Phase, Recipe
+from faceparts.train.distill import Teacher, load_teacher
 from faceparts.train.fused import entropy_and_dice
-from faceparts.train.graft import Grafts, collect
-from faceparts.train.inputs import to_input
+from faceparts.train.graft import ODDS, Grafts, collect
+from faceparts.train.inputs import device_of, to_input
 from faceparts.train.occlude import Occluders, load_occluders
-from faceparts.types import IGNORE, Image
+from faceparts.types import IGNORE, Image, LabelSet
 
 LABEL_SET = labels.CELEBA19
-NOT_HAIR = 254
-"""Label of pixels of which only this is known: no hair (hair-only datasets)."""
+"""The default of ``Recipe.label_set``."""
+
+LOSS = {"ce": 1.0, "dice": 0.5}
+"""What is learnt by if the recipe does not say."""
 
 DOUBT = 0.9
 """A label that is not fully trusted is ignored where the net gives another part more than this."""
 
-
-@dataclass(frozen=True)
-class _Pool:
-    """One source in memory, with the probability of every picture."""
-
-    source: Source
-    images: tuple[Image, ...]
-    labels: tuple[NDArray[np.uint8], ...]
-    odds: NDArray[np.float64]
+NEEDED = {
+    "occluders": ("left_eye", "right_eye", "glasses"),
+    "graft": (*ODDS, "left_eye", "right_eye", "left_ear", "right_ear"),
+}
+"""Parts that the trained set must have for a key of the recipe."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step needs; ``weight`` is per picture, ``trusted`` says whose labels are right."""
+    """What one step needs.
+
+    Args:
+        images: (N, 3, S, S) normalised pictures.
+        labels: (N, S, S) int64 parts, codes of several parts (`pools.Codes`), or `IGNORE`.
+        weight: (N,) weight of a picture's labels in the loss.
+        trusted: (N,) bool: labels are right.
+        keys: names of the pictures.
+        teacher: (N, K, s, s) probabilities by a teacher; all 0 where it says nothing.
+    """
 
     images: Tensor
     labels: Tensor
     weight: Tensor
     trusted: Tensor
+    keys: tuple[str, ...] = ()
+    teacher: Tensor | None = None
+
+
+def make_task(recipe: Recipe, root: Path) -> PartsTask:
+    """The task of recipes with ``task = "parts"``; see `PartsTask`."""
+    return PartsTask(recipe, root)
+
+
+def outputs_of(recipe: Recipe) -> int:
+    """Number of output channels that the recipe's net must have."""
+    return len(labels.get(recipe.label_set).parts)
 
 
 class PartsTask:
-    """Data, loss and validation of the parser.
+    """Data, loss and validation of a parser.
 
     Args:
         recipe: what to train.
         root: data root; sources are folders below it.
 
     Raises:
+        BadRecipe: occluders or grafts need parts that the label set lacks.
         BadData: a source is missing or damaged.
     """
 
@@ -66,76 +87,133 @@ class PartsTask:
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
         self.recipe = recipe
-        self.pools = [_read_pool(s, root) for s in recipe.data]
-        self.val = [_read_pool(s, root) for s in recipe.val]
+        self.label_set = labels.get(recipe.label_set)
+        self.outputs = len(self.label_set.parts)
+        _check_parts(recipe, self.label_set)
+        codes = pools.Codes(self.label_set)
+        self.pools = [pools.read_pool(s, root, codes) for s in recipe.data]
+        self.val = [pools.read_pool(s, root, codes) for s in recipe.val]
+        self.mirror = codes.mirrored()
+        self.codes = {c: _mask(parts, self.outputs) for c, parts in codes.parts.items()}
         shares = np.array([p.source.share for p in self.pools])
         self.shares = shares / shares.sum()
+        first = self.pools[0]
+        self.class_weight = torch.from_numpy(
+            pools.class_weights(first.pixels, self.outputs, recipe.balance)
+        )
         self.occluders: Occluders | None = None
         if recipe.occluders:
             self.occluders = load_occluders(root / recipe.occluders, held_back=False)
-        self.grafts: Grafts | None = None
-        if recipe.graft:
-            first = self.pools[0]
-            self.grafts = collect(zip(first.images, first.labels, strict=True), LABEL_SET)
-        self.class_weight = torch.from_numpy(_class_weights(self.pools[0], recipe.balance))
+        self.grafts: Grafts | None = collect(first, self.label_set) if recipe.graft else None
+        self.teacher: Teacher | None = None
+        if recipe.distill.weight:
+            self.teacher = load_teacher(recipe.distill.model, root, self.label_set)
+        self.names = recipe.loss or LOSS
 
     def batch(self, step: int, phase: Phase) -> Batch:
-        """The batch of a step; the same step gives the same batch, whatever came before."""
-        rng = np.random.default_rng((self.recipe.seed, step))
-        images = np.empty((phase.batch, phase.size_px, phase.size_px, 3), np.uint8)
-        ids = np.empty((phase.batch, phase.size_px, phase.size_px), np.uint8)
-        weight, trusted = np.empty(phase.batch, np.float32), np.empty(phase.batch, bool)
-        for i in range(phase.batch):
+        """The batch of a step; the same step gives the same batch, whatever came before.
+
+        Pictures are numbered through: batch 3 of 2 pictures holds pictures 6 and 7, as does the
+        second half of batch 1 of 4.
+        """
+        count, size = phase.batch, phase.size_px
+        images, ids = np.empty((count, size, size, 3), np.uint8), np.empty((count, size, size), int)
+        bare = np.empty_like(images)
+        covered = np.zeros((count, size, size), bool)
+        weight, trusted, keys = np.empty(count, np.float32), np.empty(count, bool), []
+        for i in range(count):
+            rng = np.random.default_rng((self.recipe.seed, size, step * count + i))
             pool = self.pools[int(rng.choice(len(self.pools), p=self.shares))]
-            pick = int(rng.choice(len(pool.images), p=pool.odds))
-            images[i], ids[i] = self._augment(pool.images[pick], pool.labels[pick], phase, rng)
+            pick = int(rng.choice(len(pool), p=pool.odds))
+            bare[i], image, ids[i] = self._augment(*pool[pick], size, rng)
+            covered[i] = (bare[i] != image).any(-1)
+            images[i] = augment.photometric(image, rng)
             weight[i], trusted[i] = pool.source.weight, pool.source.trust >= 1
+            keys.append(pool.keys[pick])
         return Batch(
             to_input(images),
-            torch.from_numpy(ids).long(),
+            torch.from_numpy(ids),
             torch.from_numpy(weight),
             torch.from_numpy(trusted),
+            tuple(keys),
+            self.teacher.batch(bare, covered) if self.teacher else None,
         )
 
     def _augment(
-        self, image: Image, ids: NDArray[np.uint8], phase: Phase, rng: np.random.Generator
-    ) -> tuple[Image, NDArray[np.uint8]]:
+        self, image: Image, ids: NDArray[np.uint8], size_px: int, rng: np.random.Generator
+    ) -> tuple[Image, Image, NDArray[np.uint8]]:
+        """All that changes labels too: the picture before and after pasting, and its ids."""
         if self.grafts is not None and rng.random() < self.recipe.graft:
-            image, ids = self.grafts.graft(image, ids, rng, LABEL_SET)
-        matrix = augment.random_affine(image.shape[:2], phase.size_px, rng)
-        image, ids = augment.warp(image, ids, matrix, phase.size_px)
+            image, ids = self.grafts.graft(image, ids, rng, self.label_set)
+        matrix = augment.random_affine(image.shape[:2], size_px, rng)
+        image, ids = augment.warp(image, ids, matrix, size_px)
         if rng.random() < 0.5:
-            image, ids = _mirror(image, ids)
+            image, ids = augment.mirror(image, ids, self.mirror)
+        bare = image
         if self.occluders is not None and rng.random() < self.recipe.occlude:
-            image, ids = self.occluders.paste(image, ids, rng, LABEL_SET)
-        return augment.photometric(image, rng), ids
+            image, ids = self.occluders.paste(image, ids, rng, self.label_set)
+        return bare, image, ids
 
     def loss(
         self, net: nn.Module, batch: Batch, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
-        """Weighted cross entropy + half a Dice loss; doubted labels are left out."""
-        logits = net(batch.images)
-        ids = self._drop_doubted(logits.detach(), batch.labels, batch.trusted, progress)
-        known = ids < len(LABEL_SET.parts)
-        target = torch.where(known, ids, 0)
-        pixel_weight = self.class_weight[target] * batch.weight[:, None, None] * known
-        entropy, dice = entropy_and_dice(logits, target, pixel_weight, known)
-        total = entropy + 0.5 * dice + _hair_where_none_is(logits, ids)
-        return total, {"entropy": entropy.item(), "dice": dice.item()}
+        """The recipe's mixture of losses, and the value of each."""
+        if self.teacher or set(self.names) - {"ce", "dice"} or batch.images.is_cuda:
+            return self.total(self.sums(net, batch, progress))
+        if self.recipe.noisy != "drop" and self._doubting(batch, progress):
+            return self.total(self.sums(net, batch, progress))
+        logits = net(batch.images)  # on the processor one pass for both losses is twice as fast
+        truth, ids = self._truth(logits, batch, progress)
+        both = entropy_and_dice(logits, truth.target, truth.weight, truth.known)
+        coarse = losses.coarse_sums(logits, ids, self.codes)
+        found = dict(zip(("ce", "dice"), both, strict=True))
+        return self._weigh(found, coarse)
 
-    def _drop_doubted(
-        self, logits: Tensor, ids: Tensor, trusted: Tensor, progress: float
-    ) -> Tensor:
-        """Ignore noisy labels that the net contradicts strongly (bootstrapping by omission)."""
-        start = min((p.source.trust for p in self.pools), default=1.0)
-        if progress < start or bool(trusted.all()):
-            return ids
-        noisy = ~trusted
-        best, winner = torch.softmax(logits[noisy], dim=1, dtype=torch.float32).max(dim=1)
-        doubted = (winner != ids[noisy]) & (best > DOUBT)
-        kept = ids.clone()
-        kept[noisy] = torch.where(doubted, IGNORE, ids[noisy])
-        return kept
+    def sums(self, net: nn.Module, batch: Batch, progress: float) -> losses.Sums:
+        """What the losses are made of; sums of several batches add up to those of their union."""
+        logits = net(batch.images)
+        truth, ids = self._truth(logits, batch, progress)
+        found = losses.sums(self.names, logits, truth, gamma=self.recipe.gamma)
+        found |= losses.coarse_sums(logits, ids, self.codes)
+        if batch.teacher is not None:
+            found |= losses.distill_sums(logits, batch.teacher, self.recipe.distill.temperature)
+        return found
+
+    def total(self, sums: losses.Sums) -> tuple[Tensor, dict[str, float]]:
+        """The loss that the sums of a whole step give, and the value of each of its terms."""
+        return self._weigh(losses.values(self.names, sums), sums)
+
+    def _weigh(
+        self, found: dict[str, Tensor], sums: losses.Sums
+    ) -> tuple[Tensor, dict[str, float]]:
+        total = sum((self.names.get(n, 0.0) * v for n, v in found.items()), torch.zeros(()))
+        if self.codes:
+            by_picture = self.names.get("ce_sum", 0.0)
+            found["coarse"] = sums["coarse"] / sums["pictures" if by_picture else "pixels"]
+            total = total + (by_picture or 1.0) * found["coarse"]
+        if "distill" in sums:
+            found["distill"] = sums["distill"] / sums["taught"].clamp_min(1)
+            total = total + self.recipe.distill.weight * found["distill"]
+        return total, {name: value.item() for name, value in found.items()}
+
+    def _truth(self, logits: Tensor, batch: Batch, progress: float) -> tuple[losses.Truth, Tensor]:
+        """What is known of a batch at this stage of the training, and its labels with codes."""
+        ids, noisy = batch.labels, None
+        if self._doubting(batch, progress):
+            if self.recipe.noisy == "drop":
+                ids = drop_doubted(logits.detach(), ids, batch.trusted)
+            else:
+                noisy = ~batch.trusted
+        known = (ids < self.outputs) & (batch.weight > 0)[:, None, None]
+        target = torch.where(known, ids, 0)
+        weight = self.class_weight.to(ids.device)[target] * batch.weight[:, None, None] * known
+        recipe = self.recipe
+        return losses.Truth(target, known, weight, noisy, recipe.noisy, recipe.beta), ids
+
+    def _doubting(self, batch: Batch, progress: float) -> bool:
+        """Whether the net has a say in labels of this batch by now."""
+        start = min(p.source.trust for p in self.pools)
+        return progress >= start and not bool(batch.trusted.all())
 
     @torch.no_grad()
     def validate(self, net: nn.Module) -> dict[str, float]:
@@ -144,74 +222,48 @@ class PartsTask:
         One confusion matrix is pooled over the set; logits are scaled up to the labels. A part that
         does not occur counts as 0, so that the mean is always over all parts.
         """
-        count = len(LABEL_SET.parts)
-        size = self.recipe.phases[-1].size_px
-        matrix = np.zeros((count, count), np.int64)
+        size, device = self.recipe.phases[-1].size_px, device_of(net)
+        matrix = np.zeros((self.outputs, self.outputs), np.int64)
         for pool in self.val:
-            for image, ids in zip(pool.images, pool.labels, strict=True):
+            for image, ids in pool:
                 small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-                logits = net(to_input(np.asarray(small[None], np.uint8))).float()
+                logits = net(to_input(np.asarray(small[None], np.uint8)).to(device)).float()
                 big = F.interpolate(logits, ids.shape, mode="bilinear", align_corners=False)
-                found = big.argmax(1)[0].numpy().astype(np.uint8)
-                truth = np.where(ids == NOT_HAIR, IGNORE, ids).astype(np.uint8)
-                matrix += confusion.count(truth, found, count)
+                found = big.argmax(1)[0].cpu().numpy().astype(np.uint8)
+                truth = np.where(ids < self.outputs, ids, IGNORE).astype(np.uint8)
+                matrix += confusion.count(truth, found, self.outputs)
         f1 = np.nan_to_num(confusion.f1(matrix))
-        report = {f"f1_{p}": float(v) for p, v in zip(LABEL_SET.parts, f1, strict=True)}
+        report = {f"f1_{p}": float(v) for p, v in zip(self.label_set.parts, f1, strict=True)}
         return {"mean_f1": float(f1[1:].mean()), **report}
 
 
-def _mirror(image: Image, ids: NDArray[np.uint8]) -> tuple[Image, NDArray[np.uint8]]:
-    flipped, swapped = augment.mirror(image, ids, LABEL_SET)
-    swapped[ids[:, ::-1] == NOT_HAIR] = NOT_HAIR
-    return flipped, swapped
+def drop_doubted(logits: Tensor, ids: Tensor, trusted: Tensor) -> Tensor:
+    """Ignore noisy labels that the net contradicts strongly: bootstrapping by omission.
 
-
-def _read_pool(source: Source, root: Path) -> _Pool:
-    """Decode a whole source into memory, in our label set."""
-    module = folder.load("faceparts.datasets", source.name)
-    dataset = module.load(root / source.root, source.split)
-    hair_only = dataset.label_set.name == "hair2"
-    to_ours = labels.table(dataset.label_set, LABEL_SET)
-    if hair_only:
-        to_ours[0] = NOT_HAIR
-    images, ids = [], []
-    for i in range(len(dataset)):
-        sample = dataset[i]
-        images.append(sample.image)
-        known = to_ours[sample.labels]
-        ids.append(sort_sides(known, LABEL_SET) if source.sort_sides else known)
-    return _Pool(source, tuple(images), tuple(ids), _odds(ids))
-
-
-def _odds(ids: list[NDArray[np.uint8]], often: float = 0.15) -> NDArray[np.float64]:
-    """Probability of each picture: those with a rare part come more often.
-
-    Repeat factors as in Gupta et al., "LVIS", CVPR 2019, with the exponent 0.75.
+    Args:
+        logits: (N, K, H, W), without gradient.
+        ids: (N, H, W) labels.
+        trusted: (N,) bool: pictures whose labels stay.
     """
-    count = len(LABEL_SET.parts)
-    has = np.array([np.bincount(i.ravel(), minlength=256)[:count] > 8 for i in ids])
-    share = np.maximum(has.mean(axis=0), 1 / len(ids))
-    factor = np.maximum(1.0, (often / share) ** 0.75)
-    repeat = np.where(has, factor, 1.0).max(axis=1)
-    return np.asarray(repeat / repeat.sum())
+    noisy = ~trusted
+    best, winner = torch.softmax(logits[noisy], dim=1, dtype=torch.float32).max(dim=1)
+    doubted = (winner != ids[noisy]) & (best > DOUBT)
+    kept = ids.clone()
+    kept[noisy] = torch.where(doubted, IGNORE, ids[noisy])
+    return kept
 
 
-def _class_weights(pool: _Pool, balance: float) -> NDArray[np.float32]:
-    """Inverse pixel share to the power ``balance``, between 0.6 and 4."""
-    count = len(LABEL_SET.parts)
-    pixels = np.zeros(256)
-    for ids in pool.labels:
-        pixels += np.bincount(ids.ravel(), minlength=256)
-    share = np.maximum(pixels[:count] / pixels[:count].sum(), 1e-6)
-    return np.asarray(np.clip((0.02 / share) ** balance, 0.6, 4), np.float32)
+def _check_parts(recipe: Recipe, label_set: LabelSet) -> None:
+    for key, parts in NEEDED.items():
+        missing = [p for p in parts if p not in label_set.parts]
+        if getattr(recipe, key) and missing:
+            raise BadRecipe(
+                f"{recipe.name}: {key} needs a label set with {', '.join(parts)}; "
+                f"{label_set.name} has no {missing[0]}: leave {key} out"
+            )
 
 
-def _hair_where_none_is(logits: Tensor, ids: Tensor) -> Tensor:
-    """Mean of -log(1 - probability of hair) over the pixels known to be no hair."""
-    not_hair = ids == NOT_HAIR
-    pictures = not_hair.flatten(1).any(dim=1)
-    if not bool(pictures.any()):
-        return logits.new_zeros((), dtype=torch.float32)
-    hair = torch.softmax(logits[pictures], dim=1, dtype=torch.float32)[:, LABEL_SET.id("hair")]
-    against = -torch.log1p(-hair.clamp_max(0.999)) * not_hair[pictures]
-    return against.sum() / ids.numel()
+def _mask(parts: frozenset[int], count: int) -> Tensor:
+    allowed = torch.zeros(count, dtype=torch.bool)
+    allowed[sorted(parts)] = True
+    return allowed

@@ -1,0 +1,183 @@
+"""Sources of the parts task: labelled pictures in the trained label set, ready to be drawn from.
+
+A source whose labels are coarser than the trained set is *partial*: a pixel that it calls no hair
+may be any part but hair. Such pixels get a code (254 and down) that stands for a set of parts, and
+the loss asks only that the net's answer lies in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faceparts import folder, labels
+from faceparts.errors import BadData
+from faceparts.train.augment import mirror_table
+from faceparts.train.clean import sort_sides
+from faceparts.train.config import Source
+from faceparts.types import IGNORE, Image, LabelSet
+
+KEEP_BYTES = 6 << 30
+"""Decoded pictures and labels that a task keeps in memory; further ones are read when drawn."""
+
+Labelled = tuple[Image, NDArray[np.uint8]]
+
+
+class Codes:
+    """Label codes that stand for several parts.
+
+    Args:
+        label_set: the trained parts; codes are given out from 254 downwards.
+
+    Example:
+        >>> codes = Codes(labels.LFW3)
+        >>> codes.of(frozenset((0, 2))), codes.of(frozenset((0, 2))), codes.of(frozenset((1,)))
+        (254, 254, 1)
+    """
+
+    def __init__(self, label_set: LabelSet) -> None:
+        self.label_set = label_set
+        self.parts: dict[int, frozenset[int]] = {}
+
+    def of(self, parts: frozenset[int]) -> int:
+        """The id of one part, `IGNORE` for none and for all, else the code of the set."""
+        if len(parts) == 1:
+            return next(iter(parts))
+        if len(parts) in (0, len(self.label_set.parts)):
+            return IGNORE
+        for code, known in self.parts.items():
+            if known == parts:
+                return code
+        code = IGNORE - 1 - len(self.parts)
+        self.parts[code] = parts
+        return code
+
+    def mirrored(self) -> NDArray[np.uint8]:
+        """(256,) uint8: what every id and code becomes when the picture flips."""
+        table, mirror = mirror_table(self.label_set), self.label_set.mirror
+        for code, parts in list(self.parts.items()):
+            other = self.of(frozenset(mirror[i] for i in parts))
+            table[code], table[other] = other, code
+        return table
+
+
+def to_trained(source: LabelSet, codes: Codes, *, partial: bool) -> NDArray[np.uint8]:
+    """(256,) uint8: trained id or code of every id of a source.
+
+    With ``partial`` a part stands for all trained parts that the source merges into it, and its
+    background for all that it does not know. Hair-only sources are always partial. Otherwise
+    parts that the trained set lacks are ignored; see `labels.table`.
+    """
+    trained = codes.label_set
+    if not partial and source.name != "hair2":
+        return labels.table(source, trained)
+    down = labels.table(trained, source, rest=0)[: len(trained.parts)]
+    table = np.full(256, IGNORE, np.uint8)
+    for i in range(len(source.parts)):
+        table[i] = codes.of(frozenset(np.flatnonzero(down == i).tolist()))
+    return table
+
+
+@dataclass
+class Pool:
+    """One source, with the probability of every picture.
+
+    Args:
+        source: where it comes from.
+        keys: what the pictures are called in messages.
+        read: number of a picture -> picture and (H, W) ids, codes or `IGNORE`.
+        kept: pictures that stay in memory, by number.
+        odds: (N,) probability of every picture; sums to 1.
+        pixels: (256,) number of pixels of every id over all pictures.
+    """
+
+    source: Source
+    keys: tuple[str, ...]
+    read: Callable[[int], Labelled]
+    odds: NDArray[np.float64]
+    pixels: NDArray[np.int64]
+    kept: dict[int, Labelled] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, i: int) -> Labelled:
+        if not 0 <= i < len(self.keys):
+            raise IndexError(i)
+        return self.kept[i] if i in self.kept else self.read(i)
+
+    def __iter__(self) -> Iterator[Labelled]:
+        return (self[i] for i in range(len(self)))
+
+
+def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int = KEEP_BYTES) -> Pool:
+    """Read every picture of a source once, and keep as many decoded as fit into ``keep_bytes``.
+
+    Raises:
+        BadData: a file is missing or damaged, or the source says nothing about the trained parts.
+    """
+    module = folder.load("faceparts.datasets", source.name)
+    where = f"{root / source.root}: {source.name} split {source.split!r}"
+    if module.TASK != "parts":
+        raise BadData(f"{where} has no part labels; use it with task = {module.TASK!r}")
+    dataset = module.load(root / source.root, source.split)
+    own: LabelSet = dataset.label_set
+    table = to_trained(own, codes, partial=source.partial)
+    if (table[: len(own.parts)] == IGNORE).all():
+        raise BadData(
+            f"{where} ({own.name}) labels nothing that {codes.label_set.name} knows; "
+            "take it out of the recipe or train another label_set"
+        )
+    if source.sort_sides and "nose" not in own.parts:
+        raise BadData(f"{where} ({own.name}) has no nose to sort sides by; leave sort_sides out")
+
+    def read(i: int) -> Labelled:
+        sample = dataset[i]
+        ids = sort_sides(sample.labels, own) if source.sort_sides else sample.labels
+        if sample.image.shape[:2] != ids.shape:
+            raise BadData(
+                f"{where}: {sample.key}: labels {ids.shape[1]}x{ids.shape[0]} for a picture of "
+                f"{sample.image.shape[1]}x{sample.image.shape[0]}; wanted the same size"
+            )
+        keys[i] = f"{source.root}/{sample.key}"
+        return sample.image, table[ids]
+
+    keys = [""] * len(dataset)
+    kept: dict[int, Labelled] = {}
+    counts = np.zeros((len(dataset), 256), np.int64)
+    for i in range(len(dataset)):
+        image, ids = read(i)
+        counts[i] = np.bincount(ids.ravel(), minlength=256)
+        keep_bytes -= image.nbytes + ids.nbytes
+        if keep_bytes >= 0:
+            kept[i] = image, ids
+    if not len(dataset):
+        raise BadData(f"{where} is empty; take it out of the recipe")
+    odds = draw_odds(counts[:, : len(codes.label_set.parts)])
+    return Pool(source, tuple(keys), read, odds, counts.sum(axis=0), kept)
+
+
+def draw_odds(counts: NDArray[np.int64], often: float = 0.15) -> NDArray[np.float64]:
+    """(N,) probability of each picture: those with a rare part come more often.
+
+    Repeat factors as in Gupta et al., "LVIS", CVPR 2019, with the exponent 0.75.
+
+    Args:
+        counts: (N, K) pixels of every part; a part is there from 9 pixels on.
+        often: parts on at least this share of the pictures are not rare.
+    """
+    has = counts > 8
+    share = np.maximum(has.mean(axis=0), 1 / len(counts))
+    factor = np.maximum(1.0, (often / share) ** 0.75)
+    repeat = np.where(has, factor, 1.0).max(axis=1)
+    return np.asarray(repeat / repeat.sum())
+
+
+def class_weights(pixels: NDArray[np.int64], parts: int, balance: float) -> NDArray[np.float32]:
+    """(K,) inverse pixel share to the power ``balance``, between 0.6 and 4; 0 = all alike."""
+    share = np.maximum(pixels[:parts] / max(1, pixels[:parts].sum()), 1e-6)
+    return np.asarray(np.clip((0.02 / share) ** balance, 0.6, 4), np.float32)
