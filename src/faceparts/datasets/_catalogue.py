@@ -61,6 +61,8 @@ def parse_catalogue(text: str) -> tuple[Entry, ...]:
         rows = tomllib.loads(text).get("set", [])
     except tomllib.TOMLDecodeError as error:
         raise BadData(f"{FILE}: not TOML ({error})") from error
+    if not isinstance(rows, list):
+        raise BadData(f"{FILE}: set is {rows!r}; wanted tables [[set]]")
     entries = tuple(_entry(row) for row in rows)
     names = [entry.name for entry in entries]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -77,7 +79,9 @@ _KINDS: dict[str, type] = {
 _MAY_LACK = ("adapter", "pictures", "classes", "commercial_ok")
 
 
-def _entry(row: dict[str, Any]) -> Entry:
+def _entry(row: Any) -> Entry:
+    if not isinstance(row, dict):
+        raise BadData(f"{FILE}: entry {row!r}; wanted a table [[set]]")
     name = row.get("name", "?")
     values: dict[str, Any] = dict.fromkeys(_MAY_LACK)
     for key, value in row.items():
