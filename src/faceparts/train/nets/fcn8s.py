@@ -129,7 +129,6 @@ class FCN8s(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[2:]
         y = to_caffe_units(x) if self.caffe_units else x
         pools = []
         for stage, widths in enumerate(STAGES, 1):
@@ -143,8 +142,7 @@ class FCN8s(nn.Module):
         y = y + _cut(self.score_pool4(self.scale_pool4(pools[3])), CROP_POOL4, y)
         y = self.upscore_pool4(y)
         y = y + _cut(self.score_pool3(self.scale_pool3(pools[2])), CROP_POOL3, y)
-        y = self.upscore8(y)
-        return y[:, :, CROP_SCORE : CROP_SCORE + height, CROP_SCORE : CROP_SCORE + width]
+        return _cut(self.upscore8(y), CROP_SCORE, x)
 
 
 def _cut(x: Tensor, offset: int, like: Tensor) -> Tensor:
