@@ -20,7 +20,7 @@ from PIL import Image as PilImage
 
 from drawn import drawn_face
 from faceparts import labels
-from faceparts.datasets import celebamask, fasseg, helen_original, lfw_parts, nprportrait
+from faceparts.datasets import celebamask, fasseg, helen_original, lfw_crops, lfw_parts, nprportrait
 from faceparts.types import POINTS_MIRROR, Image
 
 HW = (90, 120)
@@ -321,6 +321,13 @@ def write_helen_landmarks(root: Path, split: str, key: str, one: Drawn) -> None:
     (root / f"{key}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}\n}}\n")
 
 
+def write_lfw_crops(root: Path, split: str, key: str, one: Drawn) -> None:
+    people = (f"{key}_Person_{i}" for i in range(1000))
+    person = next(p for p in people if split in ("all", lfw_crops.split_of(p)))
+    save(root / f"{person}_0003.jpg", one.image)
+    save(root / f"{person}_0003.png", one.ids)
+
+
 def write_scut_head(root: Path, split: str, key: str, one: Drawn) -> None:
     save(root / split / "images" / f"{key}.jpg", one.image)
     names = ("xmin", "ymin", "xmax", "ymax")
@@ -348,6 +355,7 @@ WRITERS: dict[str, Callable[[Path, str, str, Drawn], None]] = {
     "helen_original": write_helen_original,
     "ibugmask": write_ibugmask,
     "lapa": write_lapa,
+    "lfw_crops": write_lfw_crops,
     "lfw_parts": write_lfw_parts,
     "nprportrait": write_nprportrait,
     "pairs": write_pairs,
