@@ -89,7 +89,9 @@ class FaceParser:
             raise UsageError(f"min_score: got {min_score}, wanted 0..1")
         if batch < 1:
             raise UsageError(f"batch: got {batch}, wanted at least 1")
+        least = min_score
         if isinstance(detector, str):
+            least = None  # the detector's own business, and that of each of several
             detector = open_detector(
                 detector,
                 detector_weights,
@@ -105,6 +107,7 @@ class FaceParser:
         self.detector: HeadDetector = detector
         self.segmenter: Segmenter = segmenter
         self.min_score = min_score
+        self._least = least
         self._flip = flip
         self._batch = batch
 
@@ -120,7 +123,7 @@ class FaceParser:
             ValueError: the picture is something else; the message says what.
         """
         heads = self.detector.detect(check_image(image))
-        return [h for h in heads if self.min_score is None or h.score >= self.min_score]
+        return [h for h in heads if self._least is None or h.score >= self._least]
 
     def parse(self, image: Image) -> list[Face]:
         """Faces in an (H, W, 3) uint8 RGB picture, in the order of `detect`.

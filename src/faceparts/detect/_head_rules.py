@@ -73,10 +73,10 @@ how the head is tilted."""
 STRAY = 0.2
 """Eyes that lie closer than this share of the ears' distance do not belong to both of them."""
 
-_NOSE, _EYES, _EARS = 0, (1, 2), (3, 4)
+_EYES, _EARS = (1, 2), (3, 4)
 _TURNS = np.radians(np.arange(-90, 91, 3.0))
-_STRAIGHT = 0.02
-"""Cost of a radian of turn: where all turns explain the points alike, the straight one is taken."""
+_STRAIGHT = 2e-4
+"""Cost of a turn by its square: where all explain the points alike, the straight one is taken."""
 
 
 # --- the rule ---------------------------------------------------------------------------------
@@ -239,19 +239,23 @@ def across_axis(seen: Array, size_px: float) -> tuple[float, float]:
 def turn_rad(points: Array, size_px: float, axis_xy: tuple[float, float]) -> float:
     """How far a head is turned, in radians: positive towards the picture's right, 0 from the front.
 
-    Read off how far the eyes and the nose lie beside the ears. Without an ear or without anything
-    of the face it is 0; a head from behind has its face nowhere.
+    The turn at which the points of the rigid head lie beside each other as they are seen. With
+    fewer than two points it is 0, and for ears from behind, left on the left.
     """
-    face = [i for i in (_NOSE, *_EYES) if np.isfinite(points[i, 0])]
-    ears = [i for i in _EARS if np.isfinite(points[i, 0])]
-    if not face or not ears:
+    seen = np.flatnonzero(np.isfinite(points[:, 0]))
+    if len(seen) < 2 or _is_behind(points, axis_xy):
         return 0.0
-    middles = points[face, :2].mean(axis=0) - points[ears, :2].mean(axis=0)
-    offset = float(middles @ np.array(axis_xy)) / size_px
-    across = np.mean([ACROSS[i] for i in face]) - np.mean([ACROSS[i] for i in ears])
-    ahead = np.mean([AHEAD[i] for i in face]) - np.mean([AHEAD[i] for i in ears])
-    wrong = np.abs(across * np.cos(_TURNS) + ahead * np.sin(_TURNS) - offset)
-    return float(_TURNS[np.argmin(wrong + _STRAIGHT * np.abs(_TURNS))])
+    sideways = points[seen, :2] @ np.array(axis_xy) / size_px
+    across, ahead = np.array(ACROSS)[seen], np.array(AHEAD)[seen]
+    expected = np.outer(np.cos(_TURNS), across) + np.outer(np.sin(_TURNS), ahead)
+    wrong = np.var(sideways - expected, axis=1)  # wherever the head lies
+    return float(_TURNS[np.argmin(wrong + _STRAIGHT * _TURNS**2)])
+
+
+def _is_behind(points: Array, axis_xy: tuple[float, float]) -> bool:
+    """Whether the left ear is seen on the left."""
+    ears = points[3, :2] - points[4, :2]
+    return bool(ears @ np.array(axis_xy) < 0)  # nan: from the front
 
 
 # --- the box around the head ------------------------------------------------------------------
@@ -265,8 +269,7 @@ def weighted_centre(
     ``nan`` if no point is seen. Ears that are seen from behind, left on the left, are mirrored.
     """
     across, down = np.array(axis_xy), np.array([-axis_xy[1], axis_xy[0]])
-    ears = points[3, :2] - points[4, :2]
-    behind = -1.0 if float(ears @ across) < 0 else 1.0  # nan: from the front
+    behind = -1.0 if _is_behind(points, axis_xy) else 1.0
     votes, weights = [], []
     for i in range(HEAD):
         if np.isfinite(points[i, 0]):

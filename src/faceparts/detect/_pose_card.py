@@ -217,7 +217,9 @@ def guess_card(input_shape: Shape, output_shapes: Mapping[str, Shape]) -> PoseCa
         return None
     (shape,) = output_shapes.values()
     if shape == (1, 1, 17, 3) and input_shape in ((1, 192, 192, 3), (1, 256, 256, 3)):
-        return PoseCard("single-person", name="movenet", order="yxs", license="Apache-2.0")
+        return PoseCard(
+            "single-person", name="movenet", order="yxs", threshold=0.4, license="Apache-2.0"
+        )
     if len(shape) == 3 and len(input_shape) == 4 and input_shape[1] == 3:
         rows = {(True, False): "box+score", (False, True): "box+object+class"}.get(
             (shape[1] == 56, shape[2] == 57)
