@@ -24,7 +24,8 @@ def test_adapters_exist_and_are_listed() -> None:
     used = {entry.adapter for entry in _catalogue.read_catalogue() if entry.adapter}
     assert used <= set(folder.names(package))
     parts = {n for n in folder.names(package) if folder.load(package, n).TASK == "parts"}
-    assert {n for n in parts - used - {"pairs"} if "crops" not in n} == set()
+    missing = {n for n in parts - used - {"pairs"} if "crops" not in n}
+    assert not missing, f"write an entry for {missing} in catalogue.toml"
 
 
 def test_every_entry_can_be_found_and_judged() -> None:

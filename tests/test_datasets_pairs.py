@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,18 @@ def test_colours_are_rgb(tmp_path: Path) -> None:
     assert np.array_equal(_pairs.read_rgb(path), GREEN)
     grey = save(tmp_path / "b.png", IDS)
     assert _pairs.read_rgb(grey).shape == (2, 3, 3)
+
+
+def test_pictures_with_more_pixels_than_are_decoded(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", GREEN)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 60000, 60000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    with pytest.raises(BadData, match=r"a\.png: too large to decode"):
+        _pairs.read_rgb(path)
+    with pytest.raises(BadData, match=r"a\.png: not a readable label picture"):
+        _pairs.read_ids(path)
 
 
 @pytest.mark.parametrize("data", [None, b"", b"no picture"])

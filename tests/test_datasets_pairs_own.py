@@ -181,6 +181,23 @@ def test_pictures_and_masks_without_each_other(tmp_path: Path) -> None:
         pairs.load(root, "all")
 
 
+@pytest.mark.parametrize("name", ['""', '" "', '"a\\nb"', '"a\\u001b[31m"'])
+def test_part_names_that_are_no_plain_text(name: str, tmp_path: Path) -> None:
+    masks(tmp_path, f"[parts]\nbackground = 0\n{name} = 1", [[0, 0, 0]])
+    with pytest.raises(BadData, match=r"pairs\.toml: the part name .* is no plain text"):
+        pairs.load(tmp_path, "all")
+
+
+def test_too_many_parts(tmp_path: Path) -> None:
+    names = [f"p{i}" for i in range(255)]
+    (tmp_path / "labels.txt").write_text("\n".join(names))
+    labelme(tmp_path, box("p1", (0, 0), (1, 1)))
+    with pytest.raises(BadData, match=r"labels\.txt: 256 parts; wanted at most 255"):
+        pairs.load(tmp_path, "all")
+    (tmp_path / "labels.txt").write_text("\n".join(names[:-1]))
+    assert pairs.load(tmp_path, "all")[0].labels.max() == 2
+
+
 def test_nothing_at_all(tmp_path: Path) -> None:
     with pytest.raises(BadData, match=r"no pairs\.toml with \[parts\], no labelmap\.txt of CVAT"):
         pairs.load(tmp_path, "all")
@@ -319,6 +336,7 @@ def test_labelme_files_that_are_gone_or_too_large(
         (box("hair", (0, 0), (1, 1), kind="mask"), r"shape 1 is a mask of 2 points"),
         ({"label": "hair", "points": "x"}, r"points of shape 1 do not read"),
         ({"label": "hair", "points": [[1, 2, 3]]}, r"points of shape 1 do not read"),
+        ({"label": "hair", "points": [[10**400, 2]]}, r"points of shape 1 do not read"),
         (box("hair", (0, 0), (1, float("nan"))), r"a point of shape 1 is far outside"),
         (box("hair", (0, 0), (1, 1e9)), r"a point of shape 1 is far outside"),
         ({"label": "hair"}, r"shape 1 is a polygon of|points of shape 1 do not read"),
@@ -356,6 +374,30 @@ def test_labelme_size_of_another_picture(tmp_path: Path) -> None:
     root = labelme(tmp_path, box("hair", (0, 0), (1, 1)), imageHeight=4)
     with pytest.raises(BadData, match=r"a\.json: 4x4 labels for a picture of 4x3"):
         pairs.load(root, "all")[0]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(points=JSON, kind=JSON, height=JSON | st.integers(1, 9), width=JSON | st.integers(1, 9))
+def test_damaged_labelme_files_are_bad_data_or_labels(
+    points: Any, kind: Any, height: Any, width: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.json"
+    shape = {"label": "hair", "points": points, "shape_type": kind}
+    content = {"imageHeight": height, "imageWidth": width, "shapes": [shape]}
+    path.write_text(json.dumps(content))
+    try:
+        drawn = _labelme.draw_shapes(path, {"hair": 1})
+    except BadData as error:
+        assert "fuzz.json: " in str(error)
+    else:
+        assert drawn.shape == (height, width)
 
 
 def inside(x: float, y: float, points: list[tuple[float, float]]) -> bool:

@@ -143,15 +143,21 @@ def number_parts(
     Background comes first; names that ``[rename]`` gives one part share its id.
 
     Raises:
-        BadData: none of the names is the background.
+        BadData: none of the names is the background, one is empty or holds a control character, or
+            there are more than 255.
     """
     part_of = {name: described.rename.get(name, name) for name in names}
+    odd = [part for part in part_of.values() if not part.strip() or not part.isprintable()]
+    if odd:
+        raise BadData(f"{path}: the part name {odd[0]!r} is no plain text; give it another")
     if "background" not in part_of.values():
         raise BadData(
             f"{path}: no 'background' among {', '.join(part_of) or 'no names'}; name one so, or "
             f"with [rename] in {FILE}"
         )
     parts = tuple(dict.fromkeys(("background", *part_of.values())))
+    if len(parts) > IGNORE:
+        raise BadData(f"{path}: {len(parts)} parts; wanted at most {IGNORE}")
     return parts, {name: parts.index(part) for name, part in part_of.items()}
 
 

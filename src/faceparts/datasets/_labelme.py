@@ -68,11 +68,11 @@ def draw_shapes(path: Path, ids: Mapping[str, int]) -> NDArray[np.uint8]:
 
 
 def _size_hw(path: Path, content: dict[str, Any]) -> tuple[int, int]:
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    if not isinstance(height, int) or not isinstance(width, int):
-        height, width = 0, 0  # labelme writes null where it did not look
-    if min(height, width) > 0 and height * width <= MAX_PIXELS:
-        return height, width
+    height: Any = content.get("imageHeight")
+    width: Any = content.get("imageWidth")
+    whole = type(height) is int and type(width) is int  # labelme writes null where it did not look
+    if whole and min(height, width) > 0 and height * width <= MAX_PIXELS:
+        return int(height), int(width)
     raise BadData(
         f"{path}: imageHeight {height}, imageWidth {width}; wanted whole numbers of at most "
         f"{MAX_PIXELS} pixels together; open and save it in labelme"
@@ -84,7 +84,7 @@ def _outline(path: Path, number: int, shape: dict[str, Any]) -> NDArray[np.float
     kind = shape.get("shape_type", "polygon")
     try:
         points: NDArray[np.float64] = np.array(shape.get("points"), np.float64).reshape(-1, 2)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadData(f"{path}: points of shape {number} do not read ({error})") from error
     if not np.isfinite(points).all() or np.abs(points).max(initial=0) > 1e6:
         raise BadData(f"{path}: a point of shape {number} is far outside the picture or no number")

@@ -103,7 +103,10 @@ def read_rgb(path: Path) -> Image:
         BadData: the file is missing or not a picture.
     """
     data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    except cv2.error as error:  # more pixels than OpenCV decodes
+        raise BadData(f"{path}: too large to decode; is it a picture of the dataset?") from error
     if image is None:
         raise BadData(f"{path}: missing or not a picture; is the dataset complete?")
     return np.asarray(image, np.uint8)
