@@ -1,0 +1,129 @@
+"""A folder of pictures and masks as the ``pairs`` adapter reads it back."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+
+from faceparts.cli import _report
+from faceparts.datasets._pairs import read_rgb
+from faceparts.errors import BadData
+from faceparts.images import encode_picture
+from faceparts.streams.files import write_atomic
+from faceparts.streams.results import classes_json
+from faceparts.types import IGNORE, Image, LabelSet
+
+IMAGES, MASKS = "images", "masks"
+REPORT = "report.json"
+
+_KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+class PairsFolder:
+    """Writes ``images/``, ``masks/``, ``pairs.toml``, ``classes.json`` and ``report.json``.
+
+    Args:
+        out: the folder.
+        label_set: what the ids in the masks mean.
+        force: replace files that exist.
+    """
+
+    def __init__(self, out: Path, label_set: LabelSet, *, force: bool) -> None:
+        self.out, self.label_set, self._force = out, label_set, force
+
+    def add(
+        self,
+        key: str,
+        labels: NDArray[np.uint8],
+        image: Image | None = None,
+        file: Path | None = None,
+    ) -> list[str]:
+        """Write one pair; nothing stays if its second file cannot be written.
+
+        Args:
+            key: relative path without a suffix.
+            labels: (H, W) ids.
+            image: (H, W, 3) picture; ``None`` = the mask alone.
+            file: where the picture came from: copied as it is if it holds just these pixels.
+
+        Returns:
+            What was written, relative to the folder.
+
+        Raises:
+            BadData: the key would leave the folder.
+            UnwritableOutput: see `write_atomic`.
+        """
+        parts = PurePosixPath(key).parts
+        if not parts or ".." in parts or PurePosixPath(key).is_absolute():
+            raise BadData(f"{key!r}: not a name below a folder")
+        mask = self.out / MASKS / f"{key}.png"
+        files = [(mask, encode_ids(labels, self.label_set))]
+        if image is not None:
+            suffix, data = picture_bytes(image, file)
+            files.append((self.out / IMAGES / f"{key}{suffix}", data))
+        written: list[Path] = []
+        try:
+            for path, content in files:
+                write_atomic(path, content, force=self._force)
+                written.append(path)
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
+        return [path.relative_to(self.out).as_posix() for path in written]
+
+    def describe(self, report: dict[str, Any]) -> None:
+        """Write what the masks mean, and the report.
+
+        Raises:
+            UnwritableOutput: see `write_atomic`.
+        """
+        for name, text in (
+            ("pairs.toml", pairs_toml(self.label_set)),
+            ("classes.json", classes_json(self.label_set)),
+            (REPORT, _report.to_json(report)),
+        ):
+            write_atomic(self.out / name, text.encode(), force=self._force)
+
+
+def encode_ids(labels: NDArray[np.uint8], label_set: LabelSet) -> bytes:
+    """(H, W) ids as a palette PNG of 8 bits; `IGNORE` is white.
+
+    All 256 colours are written: Pillow stores a short palette in fewer bits, which cuts 255 off.
+    """
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: len(label_set.parts)] = label_set.colors
+    colors[IGNORE] = 255
+    picture = PilImage.fromarray(labels)
+    picture.putpalette(colors.tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def picture_bytes(image: Image, file: Path | None) -> tuple[str, bytes]:
+    """Suffix and content of a picture file: the original if it holds these pixels, else PNG."""
+    if file is not None and file.suffix.lower() in _KEPT_SUFFIXES and file.is_file():
+        same = read_rgb(file)
+        if same.shape == image.shape and np.array_equal(same, image):
+            return file.suffix.lower(), file.read_bytes()
+    return ".png", encode_picture(image, format="PNG")
+
+
+def pairs_toml(label_set: LabelSet) -> str:
+    """What the ids mean, for `faceparts.datasets.pairs`."""
+    rows = [f"{json.dumps(part)} = {i}" for i, part in enumerate(label_set.parts)]
+    head = [
+        'kind = "masks"',
+        f"name = {json.dumps(label_set.name)}",
+        'left = "subject"',
+        "",
+        "[parts]  # 255 is unknown",
+    ]
+    return "\n".join([*head, *rows]) + "\n"

@@ -1,0 +1,127 @@
+"""Which pictures are the same picture: by bytes, by pixels, by look; mirrored ones too.
+
+Two steps. A 64-bit hash of the lowest frequencies finds candidates among all pairs; then small
+grey copies are laid over each other and compared in their fine structure, because aligned portraits
+have much the same low frequencies. What survives both is one photo: rescaled, recompressed,
+brightened, slightly cut, or mirrored.
+
+Hash after Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faceparts.types import Image
+
+HASH_BITS = 14
+"""Candidates differ in at most this many of the 64 bits."""
+
+THUMB_PX = 48
+"""Side of the small copies."""
+
+SHIFT_PX = 2
+"""So far (in pixels of the small copy) the copies are moved over each other, for cut borders."""
+
+BORDERS_PX = (1, 2)
+"""Cut borders that are tried, in pixels of the small copy: 2 and 4 % on every side."""
+
+LIKENESS = 0.9
+"""Correlation of the copies' fine structure from which two pictures are one photo."""
+
+_ROWS = 512
+_BITS_OF_BYTE = np.array([bin(i).count("1") for i in range(256)], np.uint8)
+
+
+def thumb(image: Image) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB -> (48, 48) grey copy, averaged over areas, its shape not kept."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(
+        cv2.resize(grey, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA), np.uint8
+    )
+
+
+def hash_thumb(small: NDArray[np.uint8]) -> int:
+    """64 bits: which of the 8 x 8 lowest frequencies lie above their median.
+
+    The constant term does not count, so brightness does not matter.
+
+    Example:
+        >>> dark = np.tile(np.arange(48, dtype=np.uint8), (48, 1))
+        >>> hash_thumb(dark) == hash_thumb(dark + 100)
+        True
+    """
+    side = cv2.resize(small, (32, 32), interpolation=cv2.INTER_AREA)
+    low = np.asarray(cv2.dct(np.asarray(side, np.float32)))[:8, :8].ravel()
+    low[0] = np.median(low[1:])
+    bits = low > np.median(low[1:])
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def likeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """-1..1: correlation of the fine structure of two thumbs where they fit best.
+
+    Fine structure is what a blur of 3 pixels takes away. Either is also tried without a border of
+    `BORDERS_PX`, and they are moved over each other by up to `SHIFT_PX`. A copy without fine
+    structure (one colour) is like nothing but another without any.
+    """
+    scores = [_correlation(one, other)]
+    for border in BORDERS_PX:
+        scores += [_correlation(_cut(one, border), other), _correlation(one, _cut(other, border))]
+    return max(scores)
+
+
+def _cut(small: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
+    inner = small[border:-border, border:-border]
+    return np.asarray(cv2.resize(inner, small.shape, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    first, second = _fine(one), _fine(other)
+    inner = second[SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
+    flat = [float(np.abs(a).max()) < 1.0 for a in (first, inner)]
+    if any(flat):
+        level = abs(float(one.mean()) - float(other.mean()))
+        return 1.0 if all(flat) and level < 2 else 0.0
+    scores = cv2.matchTemplate(first, np.ascontiguousarray(inner), cv2.TM_CCOEFF_NORMED)
+    return float(np.asarray(scores).max())
+
+
+def _fine(small: NDArray[np.uint8]) -> NDArray[np.float32]:
+    values = small.astype(np.float32)
+    return np.asarray(values - cv2.GaussianBlur(values, (0, 0), 3), np.float32)
+
+
+def find_alike(thumbs: NDArray[np.uint8]) -> Iterator[tuple[int, int, float, bool]]:
+    """All pairs of pictures that look the same.
+
+    Args:
+        thumbs: (N, 48, 48) from `thumb`.
+
+    Yields:
+        i, j with i < j, their likeness 0..1, and whether j is i mirrored.
+    """
+    straight = np.array([hash_thumb(t) for t in thumbs], np.uint64)
+    mirrored = np.array([hash_thumb(np.ascontiguousarray(t[:, ::-1])) for t in thumbs], np.uint64)
+    for start in range(0, len(thumbs), _ROWS):
+        found: dict[tuple[int, int], tuple[float, bool]] = {}
+        for hashes, is_mirrored in ((straight, False), (mirrored, True)):
+            near = _distances(hashes[start : start + _ROWS], straight[start:]) <= HASH_BITS
+            for row, column in np.argwhere(np.triu(near, 1)).tolist():
+                i, j = start + row, start + column
+                one = np.ascontiguousarray(thumbs[i][:, ::-1]) if is_mirrored else thumbs[i]
+                score = likeness(one, thumbs[j])
+                if score >= max(LIKENESS, found.get((i, j), (0.0, False))[0] + 1e-6):
+                    found[i, j] = (score, is_mirrored)
+        for (i, j), (score, is_mirrored) in sorted(found.items()):
+            yield i, j, score, is_mirrored
+
+
+def _distances(some: NDArray[np.uint64], all_: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """(n, N) number of bits in which hashes differ."""
+    different = (some[:, None] ^ all_[None]).view(np.uint8).reshape(len(some), len(all_), 8)
+    return np.asarray(_BITS_OF_BYTE[different].sum(axis=2, dtype=np.uint8))
