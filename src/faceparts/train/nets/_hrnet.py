@@ -153,7 +153,8 @@ class HRNet(nn.Module):
             xs = [begin(xs[min(i, len(xs) - 1)]) for i, begin in enumerate(begins)]
             for exchange in cast(nn.ModuleList, self.get_submodule(f"stage{stage}")):
                 xs = exchange(xs)
-        return xs[0]
+        first: Tensor = xs[0]
+        return first
 
     def reset(self) -> None:
         """He initialisation of every convolution."""

@@ -18,7 +18,9 @@ from faceparts.train.nets._hrnet import BasicBlock, HRNet
 
 JOINTS = 17
 STRIDE = 2
-"""Of the output; a quarter of the input's side is where tags are made."""
+"""Of the output; tags are made at stride 4 and grown."""
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""RGB on the 0..255 scale, as the published weights want: ImageNet's."""
 
 
 class HigherHRNet(HRNet):
