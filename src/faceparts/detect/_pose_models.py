@@ -191,13 +191,14 @@ def read_heatmaps(
     """(N, K, h, w) heat maps of one person each -> the highest place of every map.
 
     The place is the middle of the pixel, moved a quarter pixel towards the higher neighbour on
-    each axis (Newell et al., "Stacked Hourglass Networks", 2016); its heat is the score.
+    each axis (Newell et al., "Stacked Hourglass Networks", 2016), not at a border; its heat is the
+    score.
 
     Raises:
         BadWeights: another shape.
     """
     count = len(card.keypoints)
-    if maps.ndim != 4 or maps.shape[1] != count or not maps.size:
+    if maps.ndim != 4 or maps.shape[1] != count or min(maps.shape) < 1 or min(maps.shape[2:]) < 2:
         raise BadWeights(f"{where}: heat maps are {maps.shape}, wanted (N, {count}, h, w)")
     height, width = maps.shape[2:]
     ratio = np.array([input_wh[0] / width, input_wh[1] / height])
@@ -205,10 +206,9 @@ def read_heatmaps(
         flat = person.reshape(count, -1).argmax(axis=1)
         rows, columns = np.divmod(flat, width)
         each = np.arange(count)
-        right = person[each, rows, np.minimum(columns + 1, width - 1)]
-        left = person[each, rows, np.maximum(columns - 1, 0)]
-        below = person[each, np.minimum(rows + 1, height - 1), columns]
-        above = person[each, np.maximum(rows - 1, 0), columns]
+        around = np.pad(person, ((0, 0), (1, 1), (1, 1)), mode="reflect")  # no step at a border
+        right, left = around[each, rows + 1, columns + 2], around[each, rows + 1, columns]
+        below, above = around[each, rows + 2, columns + 1], around[each, rows, columns + 1]
         x = columns + 0.5 + 0.25 * np.sign(right - left)
         y = rows + 0.5 + 0.25 * np.sign(below - above)
         scores = _probs(person[each, rows, columns], card)
@@ -253,7 +253,7 @@ def _people_in_rows(rows: Array, card: PoseCard, before: int) -> Found:
     kept = np.flatnonzero(good)
     if card.rows != "corners+score+class":
         kept = kept[suppress(boxes[kept], scores[kept], max_iou=SAME_PERSON_IOU, max_inside=1)]
-    keypoints = rows[kept, before:].reshape(len(kept), -1, 3)
+    keypoints = rows[kept, before:].reshape(len(kept), len(card.keypoints), 3)
     keypoints[..., 2] = _probs(keypoints[..., 2], card)
     return keypoints, scores[kept]
 
