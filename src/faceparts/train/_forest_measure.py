@@ -89,7 +89,7 @@ def rates(tally: Tally, parts: Sequence[str]) -> dict[str, Any]:
         "f1": confusion.f1(matrix),
         "iou": confusion.iou(matrix),
     }
-    known = np.isfinite(columns["f1"])
+    known = columns["f1"][np.isfinite(columns["f1"])]
     rows = {
         part: {
             **{name: plain(column[i]) for name, column in columns.items()},
@@ -100,7 +100,7 @@ def rates(tally: Tally, parts: Sequence[str]) -> dict[str, Any]:
     }
     return {
         "accuracy": plain(confusion.pixel_accuracy(matrix)),
-        "macro_f1": plain(columns["f1"][known].mean()),
+        "macro_f1": plain(known.mean() if known.size else np.nan),
         "foreground_f1": plain(confusion.mean_f1(matrix)),
         "mean_iou": plain(confusion.mean_iou(matrix)),
         "pixels": int(matrix.sum()),

@@ -125,10 +125,7 @@ def load_pictures(
             pictures.append(make_picture(sample, key, data.label_set, how, parts))
     if not pictures:
         raise BadData("forest: no picture in any of the sources; look at name, split and match")
-    seen = np.zeros(256, bool)
-    for picture in pictures:
-        seen[np.unique(picture.labels)] = True
-    absent = [part for i, part in enumerate(parts) if not seen[i]]
+    absent = absent_parts([picture.labels for picture in pictures], parts)
     if absent:
         raise BadData(f"forest: no picture shows {', '.join(absent)}; take the part off the recipe")
     return pictures, left_out
