@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image as PilImage
 from skimage.data import astronaut
 
 from faceparts import labels
+from faceparts.cli.main import main
 from faceparts.errors import BadWeights, UsageError
+from faceparts.parse import FaceParser
 from faceparts.segment import _cleanup, _features, files, forest
 from faceparts.segment._cleanup import Cleanup
 from faceparts.segment._trees import Trees
@@ -404,3 +408,37 @@ def test_files_open_nets_too(parser_file) -> None:
     assert files.load(parser_file, threads=1).card == files.read_card(parser_file)
     assert files.read_parts(parser_file) == ("hair", "face")
     assert files.read_parts("src/faceparts/models/headnet.onnx") == ()
+
+
+def test_a_forest_parses_pictures_like_any_other_model(saved, tmp_path) -> None:
+    parser = FaceParser("whole", saved, threads=1)
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[:, 20:] = 255
+    (face,) = parser.parse(image)
+    assert face.label_set is labels.LFW3
+    mask = face.mask("face")
+    assert mask[20, 25:38].all()
+    assert not mask[:, :15].any()
+
+
+def test_the_command_line_takes_a_forest(saved, tmp_path, capsys) -> None:
+    photo = np.zeros((40, 40, 3), np.uint8)
+    photo[:, 20:] = 255
+    PilImage.fromarray(photo).save(tmp_path / "photo.png")
+    own = tmp_path / "own.npz"
+    own.write_bytes(forest.to_bytes(tiny(card=replace(CARD, label_set="mine"))))
+    line = ["segment", str(tmp_path / "photo.png"), "-o", str(tmp_path / "out"), "--quiet"]
+    for model in (saved, own):
+        done = run([*line, "--detector", "whole", "--model", str(model), "--force"])
+        assert done == 0, capsys.readouterr().err
+    assert any(path.suffix == ".png" for path in (tmp_path / "out").rglob("*"))
+    assert run(["models", str(own)]) == 0
+    assert "hair, face" in capsys.readouterr().out
+
+
+def run(line: list[str]) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["faceparts", *line])
+        with pytest.raises(SystemExit) as end:
+            main()
+    return int(end.value.code or 0)

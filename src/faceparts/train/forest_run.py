@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -106,8 +105,19 @@ def train(
     forest_report.write(report, recipe, tallies, forests, shown, out, threads=threads)
 
 
-def peak_memory_mib() -> float:
-    """Largest resident set of this process so far."""
+def peak_memory_mib() -> float | None:
+    """Most memory that this process held, where the system tells.
+
+    On Linux ``ru_maxrss`` would count its parent's.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = dict(line.split(":", 1) for line in status.read_text("ascii").splitlines())
+        return round(int(lines["VmHWM"].split()[0]) / 2**10, 1)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
