@@ -87,19 +87,36 @@ def match(
     found = np.asarray(found_xyxy, np.float64).reshape(-1, 4)
     marked = np.asarray(marked_xyxy, np.float64).reshape(-1, 4)
     score = np.asarray(scores, np.float64).reshape(-1)
+    taken = assign(found, score, marked, min_iou)
+    marked_px = np.sqrt(_area(marked))
+    matched = np.full(len(found), np.nan)
+    matched[taken >= 0] = marked_px[taken[taken >= 0]]
+    return Matches(score, np.sqrt(_area(found)), matched, marked_px)
+
+
+def assign(
+    found_xyxy: ArrayLike, scores: ArrayLike, marked_xyxy: ArrayLike, min_iou: float = 0.5
+) -> NDArray[np.int64]:
+    """(M,) number of the marked head that each find is matched to; -1 = none. See `match`.
+
+    Raises:
+        ValueError: as many scores as boxes are needed.
+    """
+    found = np.asarray(found_xyxy, np.float64).reshape(-1, 4)
+    marked = np.asarray(marked_xyxy, np.float64).reshape(-1, 4)
+    score = np.asarray(scores, np.float64).reshape(-1)
     if len(found) != len(score):
         raise ValueError(f"heads: {len(found)} boxes but {len(score)} scores; wanted one a box")
     iou = overlap(found, marked)
-    marked_px = np.sqrt(_area(marked))
-    matched = np.full(len(found), np.nan)
+    taken = np.full(len(found), -1, np.int64)
     for i in np.argsort(-score, kind="stable"):
         if not marked.size:
             break
         best = int(np.argmax(iou[i]))
         if iou[i, best] >= min_iou:
-            matched[i] = marked_px[best]
+            taken[i] = best
             iou[:, best] = -1
-    return Matches(score, np.sqrt(_area(found)), matched, marked_px)
+    return taken
 
 
 def pool(matches: Iterable[Matches]) -> Matches:

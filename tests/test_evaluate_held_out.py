@@ -1,0 +1,125 @@
+"""Was the model trained on these pictures?"""
+
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+
+from cli_world import make_card
+from faceparts import folder, weights
+from faceparts.errors import BadData
+from faceparts.evaluate import held_out
+from faceparts.evaluate.held_out import Check, check_by_hash, check_by_name
+
+CARD = make_card(
+    trained_on=("CelebAMask-HQ: 750 pictures, human labels", "3,250 face crops (Helen, LFW)")
+)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "status"),
+    [
+        ("celebamask", "train", "trained on"),
+        ("celebamask", "val", "not proven"),
+        ("facecrops", "all", "trained on"),
+        ("helen", "test", "not proven"),
+        ("lfw_parts", "train", "trained on"),
+        ("fasseg", "v2-train", "held out"),
+        ("cofw_masks", "all", "held out"),
+        ("figaro", "all", "held out"),
+    ],
+)
+def test_by_name(dataset, split, status):
+    assert check_by_name(CARD, dataset, split).status == status
+
+
+def test_a_card_without_words_proves_nothing():
+    check = check_by_name(replace(CARD, trained_on=()), "fasseg", "v2-test")
+    assert check.status == "not proven" and "does not say" in check.reason
+
+
+def test_names_are_whole_words():
+    card = replace(CARD, trained_on=("COFW", "helena", "celebamaskhq-like"))
+    assert held_out.named_on_card(card, "lfw_parts") is None
+    assert held_out.named_on_card(card, "helen") is None
+    assert held_out.named_on_card(card, "celebamask") == "celebamaskhq-like"
+
+
+@pytest.mark.parametrize("split", ["val", "v2-test", "test", "validation", "test_a", "held out"])
+def test_splits_for_measuring(split):
+    assert held_out.is_held_out_name(split)
+
+
+@pytest.mark.parametrize(
+    "split", ["train", "all", "v0.1", "latest", "valley", "contest", "portraits"]
+)
+def test_splits_that_say_nothing(split):
+    assert not held_out.is_held_out_name(split)
+
+
+def test_the_shipped_parser_is_not_measured_on_its_own_pictures():
+    card = weights.read_card(weights.find("partnet"))
+    assert check_by_name(card, "celebamask", "train").status == "trained on"
+    assert check_by_name(card, "celebamask", "val").status == "not proven"
+    assert check_by_name(card, "facesynthetics", "all").status == "trained on"
+    assert check_by_name(card, "fasseg", "v2-test").status == "held out"
+
+
+def test_every_alias_belongs_to_an_adapter_and_every_adapter_can_be_asked():
+    names = set(folder.names("faceparts.datasets"))
+    assert {"celebamask", "scut_head", "figaro"} <= names
+    for name in names:
+        assert check_by_name(CARD, name, "test").status in ("held out", "not proven")
+
+
+def test_by_picture():
+    a, b, c = (sha256(t).hexdigest() for t in (b"a", b"b", b"c"))
+    pictures = [("one", a, b), ("two", c, c)]
+    said = Check("not proven", "who knows")
+    assert check_by_hash(pictures, frozenset(), said) is said
+    other = frozenset([sha256(b"other").digest()])
+    assert check_by_hash(pictures, other, said).status == "held out"
+    for known in (b"a", b"b"):  # the file's or the pixels'
+        check = check_by_hash(pictures, frozenset([sha256(known).digest()]), said)
+        assert check.status == "trained on" and "1 of these pictures" in check.reason
+        assert "such as one" in check.reason
+
+
+def test_lists_of_every_form(tmp_path):
+    a, b, c, d = (sha256(t).hexdigest() for t in (b"a", b"b", b"c", b"d"))
+    plain, array, report = (tmp_path / n for n in ("SUMS", "a.json", "report.json"))
+    plain.write_text(f"# training\n{a}  photo one.jpg\n\\{b.upper()} *odd\\nname.jpg\n\n")
+    array.write_text(f'["{c}"]')
+    report.write_text(f'{{"pictures": [{{"key": "x", "sha256": "{d}"}}, "{a}"]}}')
+    found = held_out.read_lists([plain, array, report])
+    assert found == frozenset(map(bytes.fromhex, (a, b, c, d)))
+    assert held_out.read_lists([]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("a.txt", "", "there is none in it"),
+        ("a.txt", "no hashes here", "got 'no'"),
+        ("a.txt", "f" * 63, "got 'fff"),
+        ("a.json", "{", "there is none in it"),
+        ("a.json", '{"data": [{"root": "celebamask", "sha256": "' + "f" * 64 + '"}]}', "is none"),
+        ("a.json", '["x"]', "got 'x'"),
+        ("a.json", "[[1]]", r"got '\[1\]'"),
+        ("a.json", '{"pictures": [{"key": 1}]}', "got 'None'"),
+    ],
+)
+def test_lists_that_are_none(tmp_path, name, text, what):
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(BadData, match=rf"not a list of the training pictures' sha256 \(.*{what}"):
+        held_out.read_lists([file])
+
+
+def test_lists_that_cannot_be_read(tmp_path, monkeypatch):
+    with pytest.raises(BadData, match="cannot be read"):
+        held_out.read_lists([tmp_path / "none.txt"])
+    (tmp_path / "a.txt").write_text("long")
+    monkeypatch.setattr(held_out, "MAX_LIST_BYTES", 3)
+    with pytest.raises(BadData, match="larger than 3 bytes"):
+        held_out.read_lists([tmp_path / "a.txt"])
