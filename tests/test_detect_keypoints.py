@@ -361,7 +361,7 @@ class FakeModel:
 
     def __init__(self, people: Sequence[Person] = (), sees_many: bool = False) -> None:
         self.card = PoseCard("single-person", name="fake", threshold=0.4, body=3)
-        self.people, self.sees_many = list(people), sees_many
+        self.people, self.sees_many, self.view_px = list(people), sees_many, 101
         self.regions: list[Box] = []
 
     def find(self, image: Image, regions: Sequence[Box]) -> list[list[Person]]:
@@ -395,8 +395,11 @@ def test_whole_picture_tiles_and_bodies_below_known_heads_are_looked_at():
 
 def test_a_model_that_sees_everybody_needs_no_heads():
     model = FakeModel(sees_many=True)
-    Keypoints(model, finder=FakeFinder(), tiles=False).detect(IMAGE)
+    Keypoints(model, finder=FakeFinder()).detect(IMAGE)
     assert model.regions == [(0, 0, 300, 200)]
+    model.view_px = 100  # tiles of 100 px show more than the whole picture does
+    Keypoints(model).detect(IMAGE)
+    assert len(model.regions) == 16
 
 
 def test_the_threshold_is_the_cards_unless_given():

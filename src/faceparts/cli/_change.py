@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from faceparts.cli._effects import effect_class, make_effect, try_out
 from faceparts.cli._options import Common, Writing
 from faceparts.cli._parser import open_parser
 from faceparts.cli._session import PictureFrame, emit, open_session
 from faceparts.effects._region import Hiding
-from faceparts.images import SUFFIXES, encode_picture
+from faceparts.errors import UsageError
+from faceparts.images import SUFFIXES, encode_picture, flatten
 from faceparts.parse import parse_translucent
+from faceparts.streams import sheets
 from faceparts.streams.files import InputFile
 from faceparts.types import Face, Image
 
@@ -28,16 +34,23 @@ def change(
     chosen: Mapping[str, object],
     *,
     min_score_share: float = 1.0,
+    contact_sheet: Path | None = None,
 ) -> int:
     """Apply an effect to every picture and write the results.
 
     Args:
         chosen: the effect's fields that were given.
+        contact_sheet: file for all results small on one picture.
         min_score_share: factor on the detector's own threshold where ``--min-score`` is not given.
 
     Returns:
         The exit code.
     """
+    if contact_sheet is not None and contact_sheet.suffix.lower() not in _FORMAT_OF:
+        raise UsageError(
+            f"--contact-sheet {contact_sheet}: wanted a name that ends with one of "
+            f"{', '.join(_FORMAT_OF)}"
+        )
     effect = make_effect(effect_name, chosen)
     parser = open_parser(common, min_score_share=min_score_share)
     has_alpha = try_out(effect, parser.label_set) == _RGBA_CHANNELS
@@ -47,7 +60,14 @@ def change(
         **{f.name: getattr(effect, f.name) for f in fields(effect_class(effect_name))},
         "min_score": parser.min_score,
     }
+    if contact_sheet is not None:
+        settings["contact_sheet"] = str(contact_sheet)
     session = open_session(verb, common, settings, parser.models)
+    session.require_free([contact_sheet] if contact_sheet is not None else [])
+    on_sheet: set[str] = set()
+    if contact_sheet is not None:
+        on_sheet = {session.items[i].key for i in sheets.choose(len(session.items))}
+    small: list[tuple[str, Image]] = []
 
     def suffix_of(item: InputFile) -> str:
         if writing.format is not None:
@@ -78,8 +98,22 @@ def change(
             quality=writing.quality,
             keep_exif=writing.keep_exif,
         )
-        return emit(data) if target is None else session.write([(target, data)])
+        written = emit(data) if target is None else session.write([(target, data)])
+        if frame.key in on_sheet:
+            small.append((frame.key, sheets.shrink(_shown(image, like.alpha))))
+        return written
 
-    return session.process(
-        parser.parse, effect, {key: [target] for key, target in targets.items()}, write, find=find
-    )
+    def finish() -> None:
+        if contact_sheet is not None and small:
+            kind = _FORMAT_OF[contact_sheet.suffix.lower()]
+            session.write([(contact_sheet, encode_picture(sheets.make_sheet(small), format=kind))])
+
+    planned = {key: [target] for key, target in targets.items()}
+    return session.process(parser.parse, effect, planned, write, finish, find=find)
+
+
+def _shown(image: Image, alpha: NDArray[np.uint8] | None) -> Image:
+    """(H, W, 3): a result as it looks on white; what is transparent does not come to light."""
+    if image.shape[2] == _RGBA_CHANNELS:
+        image, alpha = np.ascontiguousarray(image[..., :3]), image[..., 3]
+    return image if alpha is None else flatten(image, alpha, 255)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -23,12 +24,24 @@ class Effects(click.Group):
 
 def _command(name: str) -> click.Command:
     @click.command(name, cls=EffectCommand, effects=(name,), help=effect_class(name).__doc__)
+    @click.option(
+        "--contact-sheet",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Also lay all results small on one picture, with their names; of more than 400 "
+        "evenly chosen ones.",
+    )
     @common_options(out_required=True)
     @writing_options
-    def command(common: Common, writing: Writing, chosen: Mapping[str, object]) -> int:
+    def command(
+        common: Common,
+        writing: Writing,
+        chosen: Mapping[str, object],
+        contact_sheet: Path | None,
+    ) -> int:
         from faceparts.cli._change import change
 
-        return change("apply", common, writing, name, chosen)
+        return change("apply", common, writing, name, chosen, contact_sheet=contact_sheet)
 
     return command
 

@@ -58,6 +58,11 @@ class PoseModel:
         """Whether one look finds all people of a region, not just one of them."""
         return self.card.kind in ("yolo-pose", "bottom-up")
 
+    @property
+    def view_px(self) -> int:
+        """Shorter side of what it sees of a square region."""
+        return min(self._input_wh((0, 0, 1, 1)))
+
     def find(self, image: Image, regions: Sequence[Box]) -> list[list[Person]]:
         """People in each region, in picture coordinates.
 

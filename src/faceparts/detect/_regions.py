@@ -18,8 +18,9 @@ Box = tuple[float, float, float, float]
 ABOVE = 0.4
 """Head sizes that the square around a person reaches above the head's box."""
 
-TILE_SHARES = (2, 4)
-"""Tiles have sides of the shorter picture side divided by these, and overlap by half."""
+TILE_SHARES = (2,)
+"""Tiles have sides of the shorter picture side divided by these, and overlap by half. A second
+level (4) was measured: 0.1 % more heads of SCUT-HEAD, 4 % more false ones, four times the work."""
 
 LEAST_TILE_PX = 96
 """No tiles below this side: people in them would be too small to tell their keypoints."""

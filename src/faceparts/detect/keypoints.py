@@ -186,7 +186,9 @@ class Keypoints:
 
     def find_people(self, image: Image, heads: Sequence[Head] = ()) -> list[Person]:
         """People with their keypoints; one who lies in several regions is there several times."""
-        regions = [whole(image), *(tiles(image) if self._tiles else ())]
+        # whoever sees many people sees more in tiles only where these are larger than its input
+        closer = not self._model.sees_many or min(image.shape[:2]) >= 2 * self._model.view_px
+        regions = [whole(image), *(tiles(image) if self._tiles and closer else ())]
         if not self._model.sees_many:
             regions += heads_worth_looking(heads, image, self.card.body)
         return [person for people in self._model.find(image, regions) for person in people]
