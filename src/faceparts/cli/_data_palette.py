@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts import folder, labels
-from faceparts._palette import as_palette, colour_name, discover_palette
+from faceparts._palette import MAX_COLOURS, as_palette, colour_name, discover_palette
 from faceparts.errors import BadData, UsageError
 from faceparts.types import Image, LabelSet
 
@@ -70,10 +70,9 @@ def find_paints(text: str, masks: Callable[[], Iterable[Image]], method: str) ->
         count = int(asked[1]) if asked[1] else None
         if method == "kmeans" and count is None:
             raise UsageError("--discover-by kmeans needs the number: --palette discover:6")
-        try:
-            found = discover_palette(masks(), count, method=method)
-        except ValueError as error:
-            raise UsageError(f"--palette {text}: {error}") from error
+        if count is not None and not 1 <= count <= MAX_COLOURS:
+            raise UsageError(f"--palette {text}: wanted 1..{MAX_COLOURS} colours")
+        found = discover_palette(masks(), count, method=method)
         return Paints(("background", *(colour_name(c) for c in found[1:])), found)
     if Path(text).is_file():
         return read_paints(Path(text))

@@ -131,7 +131,5 @@ def require_new(out: Path, inputs: Iterator[Path] | list[Path], *, force: bool) 
         there = path.resolve()
         if here == there or here.is_relative_to(there) or there.is_relative_to(here):
             raise UsageError(f"{out}: inside or around the input {path}; choose another folder")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: a file stands there; choose another folder")
     if out.is_dir() and any(out.iterdir()) and not force:
         raise UsageError(f"{out}: not empty; choose another folder or give --force")
