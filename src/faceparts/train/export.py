@@ -23,14 +23,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from faceparts import weights
-from faceparts.errors import BadWeights
+from faceparts import folder, weights
+from faceparts.errors import BadRecipe, BadWeights
 from faceparts.streams.files import write_atomic
 from faceparts.train.config import Recipe
-from faceparts.train.heads import HeadsTask
 from faceparts.train.inputs import MEAN, STD
 from faceparts.train.nets.headnet import HeadNetExport
-from faceparts.train.parts import LABEL_SET, PartsTask
 from faceparts.types import ModelCard
 
 OPSET = 17
@@ -38,6 +36,9 @@ LOGIT_RANGE = 40.0
 """Logits are cut to +- this before `exp`: no sum overflows, no probability above e-17 changes."""
 STORED_AS_HALF_FROM = 256
 """Weights with at least so many values are stored as float16."""
+
+PARSER_TASKS = ("parts", "crop_s1")
+"""Tasks whose net is a parser; ``"heads"`` makes a detector, others have no export here."""
 
 
 class PartsExport(nn.Module):
@@ -58,18 +59,26 @@ class PartsExport(nn.Module):
 
 
 def outputs_of(recipe: Recipe) -> int:
-    """Number of output channels of a recipe's net."""
-    return (PartsTask if recipe.task == "parts" else HeadsTask).outputs
+    """Number of output channels of a recipe's net.
+
+    Raises:
+        BadRecipe: nets of this task are not exported here.
+    """
+    if recipe.task not in (*PARSER_TASKS, "heads"):
+        known = ", ".join((*PARSER_TASKS, "heads"))
+        raise BadRecipe(f"{recipe.name}: task {recipe.task!r} cannot be exported; wanted: {known}")
+    count: int = folder.load("faceparts.train", recipe.task).outputs_of(recipe)
+    return count
 
 
 def make_card(recipe: Recipe, metrics: dict[str, float]) -> ModelCard:
     """The card of a recipe's model."""
-    parts = recipe.task == "parts"
+    parts = recipe.task in PARSER_TASKS
     text = recipe.card
     return ModelCard(
         name=recipe.name,
         task="segment" if parts else "detect",
-        label_set=LABEL_SET.name if parts else "",
+        label_set=recipe.label_set if parts else "",
         input_px=recipe.phases[-1].size_px if parts else 0,
         mean=(MEAN, MEAN, MEAN),
         std=(STD, STD, STD),
@@ -107,7 +116,7 @@ def export(
 
 def trace(net: nn.Module, recipe: Recipe, path: Path, *, keep_names: bool) -> None:
     """PyTorch -> ONNX; with ``keep_names`` batch norm stays apart and weights keep their names."""
-    parts = recipe.task == "parts"
+    parts = recipe.task in PARSER_TASKS
     wrapped = (PartsExport(net) if parts else HeadNetExport(net)).eval()
     for value in wrapped.parameters():
         value.data = value.data.contiguous()
