@@ -52,9 +52,10 @@ def group(
             line = []
             for person in people:
                 gap = distance(tag, person.mean())
-                near = 100 * round(gap) - float(heatmaps[joint, r, c])
+                heat = float(heatmaps[joint, r, c])
+                near = 100 * round(gap) - heat
                 if not as_published:
-                    near = near + 0.01 * gap if gap < tag_threshold else 1e6
+                    near = near + 0.01 * heat * gap**2 if gap < tag_threshold else 1e6
                 line.append(near)
             cost.append(line)
         partner = assign(cost) if people and peaks else [None] * len(peaks)

@@ -12,7 +12,8 @@ authors' code on purpose:
   earlier peak to the last bit overwrites it.
 - Pairs of tags at least ``tag_threshold`` apart all cost the same and never join. There, a far
   person can push a peak away from the person that it fits.
-- Ties in the rounded distance are broken by the distance itself; there, by chance.
+- Ties in the rounded distance are broken by the squared distance, for high peaks first; there, by
+  chance.
 - Peaks of equal height within one suppression window are one peak (the first in reading order).
 - A missing joint is looked for only where tags agree; there, another person's joint is taken when
   no pixel agrees. A peak whose two neighbours are equal is not moved; there, a quarter pixel left.
@@ -41,7 +42,9 @@ WINDOW_PX = 5
 FAR = 1e6
 """Cost of a pair that must not join; more than any number of others together."""
 NEARER = 0.01
-"""Weight of the exact distance beside its rounded value: it only breaks ties."""
+"""Weight of the squared distance, times the heat, beside the rounded one: it only breaks ties.
+(Plain distances of single tags would tie again: two peaks below two people are as far from them
+either way. Without the heat, so would two peaks with one tag.)"""
 AGREE = 0.5
 """Tags that differ by at most this round to the same person."""
 STRIP_PX = 16
@@ -200,7 +203,8 @@ def match_tags(
         if people:
             mean = sums[:people] / counts[:people, None]
             gap = _gap(own[:, None], mean[None])
-            cost = 100 * np.rint(gap) - heats[joint][:, None] + NEARER * gap
+            heat = heats[joint][:, None].astype(np.float64)
+            cost = 100 * np.rint(gap) - heat + NEARER * heat * gap**2
             cost[gap >= tag_threshold] = FAR
             rows, columns = solve(cost)
             near = gap[rows, columns] < tag_threshold
