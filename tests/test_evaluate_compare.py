@@ -182,6 +182,14 @@ def test_the_page(good, bad):
     assert "is not defined for both" in page_compare.verdict(nothing)
 
 
+def test_models_of_one_name_are_called_by_their_files(good, bad):
+    found = compare.compare(good, bad, resamples=100)
+    assert page_compare.model_names(found) == ("good", "bad")
+    for side, file in (("a", "x.int8.onnx"), ("b", "x.onnx")):
+        found[side]["model"].update(name="x", file=file)
+    assert page_compare.model_names(found) == ("x.int8.onnx", "x.onnx")
+
+
 def test_superpixels_are_compared_where_there_are_some(good):
     with_some = copy.deepcopy(good)
     for row in with_some["pictures"]:

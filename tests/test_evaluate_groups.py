@@ -36,6 +36,19 @@ def test_long_hair_does_not_make_a_head_longer():
     assert groups.head_box(ids, SET) == before
 
 
+def test_a_neck_that_is_painted_as_skin_does_not_make_a_head_longer():
+    _, ids = drawn_ids(hw=(160, 100))
+    expected = groups.head_box(ids, SET)
+    merged = labels.convert(ids, SET, labels.FASSEG6, rest=0)
+    merged[96:150, 40:60] = labels.FASSEG6.id("skin")
+    left, top, right, bottom = groups.head_box(merged, labels.FASSEG6)
+    assert (left, top, right) == expected[:3]
+    # nose from 62 to 76, mouth to 90 in a head from 20 to 100
+    assert bottom == pytest.approx(expected[3], abs=4)
+    merged[merged == labels.FASSEG6.id("nose")] = labels.FASSEG6.id("skin")
+    assert groups.head_box(merged, labels.FASSEG6)[3] == pytest.approx(150, abs=2)
+
+
 def test_no_face_no_box():
     ids = np.full((30, 30), SET.id("hair"), np.uint8)
     assert groups.head_box(ids, SET) is None

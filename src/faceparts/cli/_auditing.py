@@ -30,7 +30,7 @@ class Asked:
     tone_by: str | None
     out: Path | None
     as_json: bool
-    alignment: str
+    alignment: str | None
     detector: str
     min_score: float | None
     small: int
@@ -249,4 +249,6 @@ def audit_as_text(found: Mapping[str, Any]) -> str:
             shared.rows_as_text((axis, unit, "value", "95 % interval"), rows),
             one_line(page_audit.gap_words(one["gap"])),
         ]
+        if found["metric"] != "recall":
+            lines.append(page_audit.classes_words(one))
     return "\n".join(lines)

@@ -229,7 +229,7 @@ def comparison_as_text(found: Mapping[str, Any]) -> str:
         (page_compare.name_of(name), *page_compare.cells(row))
         for name, row in (*found["scores"].items(), *found["classes"].items())
     ]
-    names = [found[k]["model"]["name"] for k in ("a", "b")]
+    names = page_compare.model_names(found)
     return "\n".join(
         (
             f"A {names[0]}, B {names[1]}, protocol {found['protocol']['name']}, "
@@ -237,6 +237,7 @@ def comparison_as_text(found: Mapping[str, Any]) -> str:
             "",
             shared.rows_as_text(("", "A", "B", "B - A", "95 % interval", "differ"), rows),
             "",
+            page_compare.MANY,
             page_compare.verdict(found),
         )
     )

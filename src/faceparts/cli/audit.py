@@ -32,9 +32,7 @@ import click
 @click.option(
     "--alignment",
     type=click.Choice(["whole", "detector", "labels"]),
-    default="whole",
-    show_default=True,
-    help="How faces are cut out for a parser.",
+    help="How faces are cut out for a parser, instead of the protocol's way.",
 )
 @click.option("--detector", default="headnet", show_default=True, metavar="NAME")
 @click.option(

@@ -157,6 +157,7 @@ th:first-child { text-align: left; position: sticky; left: 0; background: var(--
 thead th { border-bottom: 2px solid var(--ink); }
 .words th, .words td { text-align: left; white-space: normal; vertical-align: top;
   overflow-wrap: anywhere; }
+.words th { white-space: nowrap; overflow-wrap: normal; }
 .matrix { font-size: .78rem; }
 .matrix thead th { writing-mode: vertical-rl; text-align: left; }
 .matrix td, .matrix th { padding: .15rem .3rem; border: 1px solid var(--line); }

@@ -81,6 +81,12 @@ def gap_words(gap: Mapping[str, Any] | None) -> str:
     )
 
 
+def classes_words(one: Mapping[str, Any]) -> str:
+    """Which parts the means of groups are over."""
+    words = ", ".join(one["classes"]) or "none"
+    return f"Means are over the parts that all compared groups hold: {words}."
+
+
 def marked(row: Mapping[str, Any]) -> str:
     """Name of a group, small ones marked."""
     return f"{row['group']} (small group)" if row["small"] else str(row["group"])
@@ -101,10 +107,10 @@ def _axis(found: Audit, axis: str) -> Safe:
         for r in one["groups"]
     ]
     blocks = [
-        tag("h2", axis.capitalize()),
+        tag("h2", axis[:1].upper() + axis[1:]),
         tag("p", gap_words(one["gap"]), class_="note"),
         table(
-            f"{metric_name(found).capitalize()} by {axis}",
+            f"{metric_name(found)} by {axis}",
             ("group", unit, "pictures", "value", "95 % interval"),
             rows,
         ),
@@ -128,10 +134,9 @@ def _classes(axis: str, one: Mapping[str, Any]) -> Safe:
         for name in names
     ]
     header = ("part", *(marked(r) for r in one["groups"]), "gap, points", "95 % interval")
-    words = ", ".join(one["classes"]) or "none"
     return tag(
         "details",
         tag("summary", "F1 of every part"),
-        tag("p", f"The mean above is over the parts that all compared groups hold: {words}."),
+        tag("p", classes_words(one)),
         table(f"F1 by part and {axis}", header, rows),
     )

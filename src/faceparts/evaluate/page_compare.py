@@ -9,6 +9,9 @@ from faceparts.evaluate.html import Safe, page, table, tag
 from faceparts.evaluate.page import TITLES, percent, words_table
 
 Comparison = Mapping[str, Any]
+MANY = (
+    "Each interval stands alone: among 20 rows without any difference one is expected to exclude 0."
+)
 HEADER = ("", "A", "B", "B - A, points", "95 % interval", "differ")
 
 
@@ -19,7 +22,8 @@ def render(found: Comparison) -> str:
         found: from `compare.compare`.
     """
     models = [found[key]["model"] for key in ("a", "b")]
-    title = f"{models[1]['name']} against {models[0]['name']}, {found['protocol']['name']}"
+    names = model_names(found)
+    title = f"{names[1]} against {names[0]}, {found['protocol']['name']}"
     rows = [(name_of(name), *cells(row)) for name, row in found["scores"].items()]
     classes = [(part, *cells(row)) for part, row in found["classes"].items()]
     pictures = found["pictures"]
@@ -28,6 +32,7 @@ def render(found: Comparison) -> str:
         tag("h1", title),
         *(_held_out(letter, found[letter.lower()]) for letter in "AB"),
         tag("p", verdict(found), class_="note", id="results"),
+        tag("p", f"A: {names[0]}. B: {names[1]}. {MANY}"),
         table("Whole set", HEADER, rows),
         table("F1 by class", HEADER, classes),
         tag("h2", "Pictures"),
@@ -61,6 +66,14 @@ def _held_out(letter: str, side: Mapping[str, Any]) -> Safe | None:
     if check["is_test"]:
         return None
     return tag("p", f"{letter} is no test: {check['reason']}.", class_="warn", role="note")
+
+
+def model_names(found: Comparison) -> tuple[str, str]:
+    """What the two are called: by their files where they have one name."""
+    a, b = (found[key]["model"] for key in ("a", "b"))
+    if a["name"] != b["name"]:
+        return str(a["name"]), str(b["name"])
+    return str(a.get("file") or a["name"]), str(b.get("file") or b["name"])
 
 
 def name_of(score: str) -> str:
