@@ -125,7 +125,12 @@ def time_notebook(root: Path, count: int) -> dict[str, Any]:
     names = [str(i) for i in range(1, count + 1)]
     theirs, ours, same = 0.0, 0.0, []
     how = forest_data.Pictures(
-        SIDE_PX, WORK_PX, "max", "background", "nearest", {"eyes": "nose"}, 0.3, "picture"
+        frame_px=SIDE_PX,
+        work_px=WORK_PX,
+        reduce="max",
+        padding="background",
+        unsure="nearest",
+        sides={"eyes": "nose"},
     )
     parts = ("background", "mouth", "nose", "right_eye", "left_eye", "hair", "skin")
     terms = _features.parse_spec(["rgb", "xy", f"hogcell:{CELL_PX}"])

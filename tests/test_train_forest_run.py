@@ -14,14 +14,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image as PilImage
 
 from faceparts import labels
+from faceparts.crops import crop_head
 from faceparts.datasets import fasseg
+from faceparts.detect import headnet
 from faceparts.errors import BadData, BadRecipe
 from faceparts.labels import FASSEG6
 from faceparts.segment import files, forest
 from faceparts.train import _forest_measure as measure
 from faceparts.train import config, forest_data, forest_recipe, forest_run
 from faceparts.train.forest_data import ForestSource, Pictures
-from faceparts.types import IGNORE, Sample
+from faceparts.types import IGNORE, Head, Sample
 from forest_world import PARTS, draw_portrait, write_fasseg
 
 FOREST_RECIPES = sorted(config.RECIPES.glob("forest-*.toml"))
@@ -97,6 +99,7 @@ def test_there_are_shipped_recipes() -> None:
             "frame_px = 65; wanted a multiple of work_px",
         ),
         ({"pictures": {"reduce": "mean"}}, "reduce = 'mean'; wanted one of max, most"),
+        ({"pictures": {"frame": "nose"}}, "frame = 'nose'; wanted one of photo, head"),
         ({"pictures": {"by": "luck"}}, "by = 'luck'; wanted one of picture, subject"),
         ({"pictures": {"test_share": 1.0}}, r"test_share = 1.0; wanted 0.01..0.99"),
         ({"data": []}, r"data must be a list of tables \(\[\[data\]\]\), at least one"),
@@ -182,6 +185,41 @@ def test_the_same_photo_counts_once(root) -> None:
     pictures, left_out = load(root, ForestSource("fasseg", "f", "v2-test", "^v2/1$"), again)
     assert [p.key[-1] for p in pictures] == ["1", "3"]
     assert left_out == {"fasseg:v2-test/v2/1": "the same photo as fasseg:v2-test/v2/1"}
+
+
+def test_frames_of_heads_are_the_parsers_crops(root, monkeypatch) -> None:
+    """The largest head decides: its crop, labels at the same places, grey and unknown beyond."""
+
+    class Finder:
+        def detect(self, image: np.ndarray) -> list[Head]:
+            if image[0, 0, 0] % 2:
+                return []
+            small = Head((1, 1, 5, 5), 0.9, Head.no_points())
+            return [small, Head((10, 14, 40, 44), 0.5, Head.no_points())]
+
+    monkeypatch.setattr(headnet, "load", lambda threads: Finder())
+    sources = ForestSource("fasseg", "f", "v2-test")
+    given = Pictures("head", 64, 32, sides={"eyes": "nose"})
+    pictures, left_out = forest_data.load_pictures(
+        [sources], root, given, PARTS, margin=0.5, threads=1, quiet=True
+    )
+    whole, _ = load(root, sources)
+    odd = [p.key for p in whole if p.source[0, 0, 0] % 2]
+    assert left_out == dict.fromkeys(odd, "no head found")
+    assert len(pictures) == 6 - len(odd) > 0
+    one = pictures[0]
+    wanted = crop_head(one.source, Head((10, 14, 40, 44), 0.5, Head.no_points()), 64, 0.5)
+    assert_array_equal(one.crop.image, wanted.image)
+    outside = (one.crop.image == 127).all(axis=2)
+    assert_array_equal(one.truth[outside] == IGNORE, True)
+    assert one.truth.shape == (64, 64)
+    # the frame shows columns -5..55 of the photo: the nose's middle lies where it lies there
+    _, ids = draw_portrait(int(one.key[-1]))
+    y, x = (v.mean() for v in np.nonzero(ids == FASSEG6.id("nose")))
+    found_y, found_x = (v.mean() for v in np.nonzero(one.truth == PARTS.index("nose")))
+    assert_allclose(
+        [found_x, found_y], [(x + 0.5 + 5) * 64 / 60 - 0.5, (y + 0.5 + 1) * 64 / 60 - 0.5], atol=0.3
+    )
 
 
 def test_what_the_dataset_left_out_is_reported(tmp_path) -> None:
@@ -442,7 +480,7 @@ def test_nobody_found_is_background(root) -> None:
             return []
 
     how = Pictures(frame_px=64, work_px=32, sides={"eyes": "nose"})
-    seen = measure.parse_picture(Blind(), pictures[0], FASSEG6, how, PARTS)  # type: ignore[arg-type]
+    seen = measure.parse_picture(Blind(), pictures[0], how, PARTS)  # type: ignore[arg-type]
     assert_array_equal(seen, 0)
 
 

@@ -17,8 +17,8 @@ from faceparts.parse import FaceParser
 from faceparts.segment import _features
 from faceparts.segment._trees import Trees
 from faceparts.segment.forest import Forest
-from faceparts.train.forest_data import Picture, Pictures, pad_to_square, translate
-from faceparts.types import IGNORE, LabelSet
+from faceparts.train.forest_data import Picture, Pictures, frame_ids, translate
+from faceparts.types import IGNORE
 
 Array = NDArray[np.float32]
 Ids = NDArray[np.uint8]
@@ -220,13 +220,7 @@ def draw_pixels(
 # --- other segmenters on the same pictures ------------------------------------------------------
 
 
-def parse_picture(
-    parser: FaceParser,
-    picture: Picture,
-    source_set: LabelSet,
-    how: Pictures,
-    parts: Sequence[str],
-) -> Ids:
+def parse_picture(parser: FaceParser, picture: Picture, how: Pictures, parts: Sequence[str]) -> Ids:
     """What a face parser sees in a photo, in the recipe's parts, in the frame.
 
     The largest head counts. Its parts become those of the dataset (`labels.table`), whatever the
@@ -238,7 +232,7 @@ def parse_picture(
     if faces:
         face = max(faces, key=lambda f: f.head.size_wh[0] * f.head.size_wh[1])
         x0, y0, x1, y1 = face.window_xyxy
-        table = labels.table(face.label_set, source_set, rest=0)
+        table = labels.table(face.label_set, picture.source_set, rest=0)
         ids[y0:y1, x0:x1] = table[face.labels]
-    ids = translate(ids, source_set, how.sides, parts)
-    return pad_to_square(picture.source, ids, how.frame_px, True)[1]
+    ids = translate(ids, picture.source_set, how.sides, parts)
+    return frame_ids(ids, picture.crop, how.frame_px, 0)

@@ -14,8 +14,9 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from tqdm import tqdm
 
 from faceparts import folder
+from faceparts.crops import crop_head
 from faceparts.errors import BadData
-from faceparts.types import IGNORE, Dataset, Image, LabelSet, Sample
+from faceparts.types import IGNORE, Crop, Dataset, Head, HeadDetector, Image, LabelSet, Sample
 
 Ids = NDArray[np.uint8]
 
@@ -42,12 +43,15 @@ class Pictures:
     """How samples become what a forest sees.
 
     Args:
-        frame_px: samples are scaled to this longer side and padded with black to a square.
+        frame: ``"photo"``: the whole photo, scaled to ``frame_px`` and padded with black to a
+            square; ``"head"``: the crop that `FaceParser` would cut around the largest head, with
+            the card's margin; photos without a head are left out.
+        frame_px: side of the square.
         work_px: the square is shrunk to this; ``frame_px`` must be a multiple of it.
         reduce: how labels are shrunk: ``"max"``: the highest id in each cell wins (what the
             notebook of the seed protocol does; later parts eat earlier ones), ``"most"``: the most
             frequent one.
-        padding: what the padded border counts as: ``"background"`` or ``"ignore"``.
+        padding: what lies beyond the photo counts as: ``"background"`` or ``"ignore"``.
         unsure: pixels without a label get the nearest one (``"nearest"``), or stay unknown
             (``"ignore"``).
         sides: part to split -> part whose middle divides it, as in ``{eyes = "nose"}``: what lies
@@ -56,6 +60,7 @@ class Pictures:
         by: ``"picture"`` or ``"subject"``: what is kept together by the split.
     """
 
+    frame: str = "photo"
     frame_px: int = 600
     work_px: int = 150
     reduce: str = "most"
@@ -78,6 +83,7 @@ class Picture:
         labels: (W, W) uint8 in the recipe's order, `IGNORE` where unknown.
         truth: (S, S) uint8 the same at the size of the frame.
         source_set: what the dataset's own ids mean.
+        crop: where the frame lies in the photo; ``None`` = the frame is the whole photo.
     """
 
     key: str
@@ -87,6 +93,7 @@ class Picture:
     labels: Ids
     truth: Ids
     source_set: LabelSet
+    crop: Crop | None = None
 
 
 def load_pictures(
@@ -95,9 +102,15 @@ def load_pictures(
     how: Pictures,
     parts: Sequence[str],
     *,
+    margin: float = 0.0,
+    threads: int | None = None,
     quiet: bool = False,
 ) -> tuple[list[Picture], dict[str, str]]:
     """Read every source; also the samples that were left out, and why.
+
+    Args:
+        margin: around the head, for frames of heads.
+        threads: processor threads of the head detector.
 
     Raises:
         BadData: a dataset is missing or damaged, no sample matches, a picture is there twice with
@@ -106,6 +119,9 @@ def load_pictures(
     pictures: list[Picture] = []
     left_out: dict[str, str] = {}
     known: dict[bytes, str] = {}
+    detector: HeadDetector | None = None
+    if how.frame == "head":
+        detector = folder.load("faceparts.detect", "headnet").load(threads=threads)
     for source in sources:
         data: Dataset = folder.load("faceparts.datasets", source.name).load(
             root / source.root, source.split
@@ -122,13 +138,24 @@ def load_pictures(
                 left_out[key] = f"the same photo as {known[content]}"
                 continue
             known[content] = key
-            pictures.append(make_picture(sample, key, data.label_set, how, parts))
+            crop = None
+            if detector is not None:
+                heads = detector.detect(sample.image)
+                if not heads:
+                    left_out[key] = "no head found"
+                    continue
+                crop = crop_head(sample.image, max(heads, key=_area), how.frame_px, margin)
+            pictures.append(make_picture(sample, key, data.label_set, how, parts, crop))
     if not pictures:
         raise BadData("forest: no picture in any of the sources; look at name, split and match")
     absent = absent_parts([picture.labels for picture in pictures], parts)
     if absent:
         raise BadData(f"forest: no picture shows {', '.join(absent)}; take the part off the recipe")
     return pictures, left_out
+
+
+def _area(head: Head) -> float:
+    return head.size_wh[0] * head.size_wh[1]
 
 
 def _keys(data: Dataset) -> list[str]:
@@ -140,9 +167,14 @@ def _keys(data: Dataset) -> list[str]:
 
 
 def make_picture(
-    sample: Sample, key: str, source_set: LabelSet, how: Pictures, parts: Sequence[str]
+    sample: Sample,
+    key: str,
+    source_set: LabelSet,
+    how: Pictures,
+    parts: Sequence[str],
+    crop: Crop | None = None,
 ) -> Picture:
-    """Pad, shrink and translate one sample.
+    """Frame, shrink and translate one sample; ``crop`` as in `Picture`.
 
     Raises:
         BadData: labels of another size than the photo, or a part that is asked for does not follow
@@ -157,12 +189,13 @@ def make_picture(
     if how.unsure == "nearest":
         ids = fill_unsure(ids)
     ids = translate(ids, source_set, how.sides, parts)
-    image, truth = pad_to_square(sample.image, ids, how.frame_px, how.padding == "background")
+    truth = frame_ids(ids, crop, how.frame_px, 0 if how.padding == "background" else IGNORE)
+    image = crop.image if crop is not None else pad_to_square(sample.image, how.frame_px, 0)
     side = how.work_px
     small = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
     reduced = reduce_labels(truth, how.frame_px // side, how.reduce, len(parts))
     subject = sample.subject or key
-    return Picture(key, subject, sample.image, small, reduced, truth, source_set)
+    return Picture(key, subject, sample.image, small, reduced, truth, source_set, crop)
 
 
 def fill_unsure(ids: Ids) -> Ids:
@@ -225,23 +258,35 @@ def split_sides(
     return mask & on_image_right, mask & ~on_image_right
 
 
-def pad_to_square(
-    image: Image, ids: Ids, side_px: int, padding_is_background: bool
-) -> tuple[Image, Ids]:
-    """Scale to the longer side and pad both ends of the shorter one equally (odd: first more)."""
-    height, width = image.shape[:2]
+def pad_to_square(values: NDArray[np.uint8], side_px: int, fill: int) -> NDArray[np.uint8]:
+    """Scale to the longer side and pad both ends of the shorter one equally (odd: first more).
+
+    Args:
+        values: (H, W, 3) picture, or (H, W) ids, which are never mixed.
+        fill: value of the padding.
+    """
+    height, width = values.shape[:2]
     scale = side_px / max(height, width)
     size_wh = max(1, int(width * scale)), max(1, int(height * scale))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scaled = cv2.resize(image, size_wh, interpolation=how)
-    scaled_ids = cv2.resize(ids, size_wh, interpolation=cv2.INTER_NEAREST)
+    scaled = cv2.resize(
+        values, size_wh, interpolation=how if values.ndim == 3 else cv2.INTER_NEAREST
+    )
     left, top = (side_px - size_wh[0] + 1) // 2, (side_px - size_wh[1] + 1) // 2
-    place = slice(top, top + size_wh[1]), slice(left, left + size_wh[0])
-    out = np.zeros((side_px, side_px, 3), np.uint8)
-    out[place] = scaled
-    out_ids = np.full((side_px, side_px), 0 if padding_is_background else IGNORE, np.uint8)
-    out_ids[place] = scaled_ids
-    return out, out_ids
+    out = np.full((side_px, side_px, *values.shape[2:]), fill, np.uint8)
+    out[top : top + size_wh[1], left : left + size_wh[0]] = scaled
+    return out
+
+
+def frame_ids(ids: Ids, crop: Crop | None, side_px: int, fill: int) -> Ids:
+    """Labels of a photo -> labels of its frame; ``fill`` beyond the photo."""
+    if crop is None:
+        return pad_to_square(ids, side_px, fill)
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(
+        ids, crop.to_source, (side_px, side_px), flags=flags, borderValue=float(fill)
+    )
+    return np.asarray(warped, np.uint8)
 
 
 def reduce_labels(ids: Ids, factor: int, how: str, parts: int) -> Ids:

@@ -159,6 +159,7 @@ def check(recipe: ForestRecipe, where: str) -> None:
         )
     for name, word, words in (
         ("score", recipe.score, ("work", "frame")),
+        ("pictures: frame", how.frame, ("photo", "head")),
         ("pictures: reduce", how.reduce, ("max", "most")),
         ("pictures: padding", how.padding, ("background", "ignore")),
         ("pictures: unsure", how.unsure, ("nearest", "ignore")),

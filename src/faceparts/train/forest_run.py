@@ -68,7 +68,13 @@ def train(
     threads = threads or weights.available_cores()
     with clock() as reading:
         pictures, left_out = load_pictures(
-            recipe.data, root, recipe.pictures, recipe.parts, quiet=quiet
+            recipe.data,
+            root,
+            recipe.pictures,
+            recipe.parts,
+            margin=recipe.card.margin,
+            threads=threads,
+            quiet=quiet,
         )
     chosen, held_out = split_pictures(pictures, recipe.pictures, recipe.seed)
     learn, test = [pictures[i] for i in chosen], [pictures[i] for i in held_out]
@@ -241,9 +247,7 @@ def compare(
     tally = measure.Tally.empty(len(recipe.parts))
     with clock() as evaluating:
         for picture in tqdm(test, desc=f"test {name}", disable=quiet, leave=False):
-            seen = measure.parse_picture(
-                parser, picture, picture.source_set, recipe.pictures, recipe.parts
-            )
+            seen = measure.parse_picture(parser, picture, recipe.pictures, recipe.parts)
             sure = np.eye(len(recipe.parts), dtype=np.float32)[seen]
             tally.add(picture.truth, sure)
     tallies[name] = tally
