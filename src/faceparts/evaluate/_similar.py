@@ -11,6 +11,8 @@ Hash after Zauner, "Implementation and Benchmarking of Perceptual Image Hash Fun
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -34,6 +36,7 @@ LIKENESS = 0.9
 """Correlation of the copies' fine structure from which two pictures are one photo."""
 
 _ROWS = 512
+_CACHED = 4096
 _BITS_OF_BYTE = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
 
@@ -69,31 +72,47 @@ def likeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     `BORDERS_PX`, and they are moved over each other by up to `SHIFT_PX`. A copy without fine
     structure (one colour) is like nothing but another without any.
     """
-    scores = [_correlation(one, other)]
+    return _compare(_fine_structures(one), _fine_structures(other))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fine:
+    """The fine structure of a thumb: whole, then without each of the borders."""
+
+    maps: tuple[NDArray[np.float32], ...]
+    level: float
+    flat: bool
+
+
+def _fine_structures(small: NDArray[np.uint8]) -> _Fine:
+    cuts = [small]
     for border in BORDERS_PX:
-        scores += [_correlation(_cut(one, border), other), _correlation(one, _cut(other, border))]
-    return max(scores)
+        inner = small[border:-border, border:-border]
+        cuts.append(
+            np.asarray(cv2.resize(inner, small.shape, interpolation=cv2.INTER_CUBIC), np.uint8)
+        )
+    floats = [cut.astype(np.float32) for cut in cuts]
+    maps = tuple(
+        np.asarray(values - cv2.GaussianBlur(values, (0, 0), 3), np.float32) for values in floats
+    )
+    return _Fine(maps, float(small.mean()), float(np.abs(maps[0]).max()) < 1)
 
 
-def _cut(small: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
-    inner = small[border:-border, border:-border]
-    return np.asarray(cv2.resize(inner, small.shape, interpolation=cv2.INTER_CUBIC), np.uint8)
+def _compare(one: _Fine, other: _Fine) -> float:
+    if one.flat or other.flat:
+        return 1.0 if one.flat and other.flat and abs(one.level - other.level) < 2 else 0.0
+    (first, *first_cuts), (second, *second_cuts) = one.maps, other.maps
+    pairs = [
+        (first, second),
+        *((m, second) for m in first_cuts),
+        *((first, m) for m in second_cuts),
+    ]
+    return max(_correlation(a, b) for a, b in pairs)
 
 
-def _correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    first, second = _fine(one), _fine(other)
-    inner = second[SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
-    flat = [float(np.abs(a).max()) < 1.0 for a in (first, inner)]
-    if any(flat):
-        level = abs(float(one.mean()) - float(other.mean()))
-        return 1.0 if all(flat) and level < 2 else 0.0
-    scores = cv2.matchTemplate(first, np.ascontiguousarray(inner), cv2.TM_CCOEFF_NORMED)
-    return float(np.asarray(scores).max())
-
-
-def _fine(small: NDArray[np.uint8]) -> NDArray[np.float32]:
-    values = small.astype(np.float32)
-    return np.asarray(values - cv2.GaussianBlur(values, (0, 0), 3), np.float32)
+def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    inner = np.ascontiguousarray(second[SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX])
+    return float(np.asarray(cv2.matchTemplate(first, inner, cv2.TM_CCOEFF_NORMED)).max())
 
 
 def find_alike(thumbs: NDArray[np.uint8]) -> Iterator[tuple[int, int, float, bool]]:
@@ -107,14 +126,18 @@ def find_alike(thumbs: NDArray[np.uint8]) -> Iterator[tuple[int, int, float, boo
     """
     straight = np.array([hash_thumb(t) for t in thumbs], np.uint64)
     mirrored = np.array([hash_thumb(np.ascontiguousarray(t[:, ::-1])) for t in thumbs], np.uint64)
+
+    @lru_cache(maxsize=_CACHED)
+    def fine(i: int, is_mirrored: bool) -> _Fine:
+        return _fine_structures(np.ascontiguousarray(thumbs[i][:, :: -1 if is_mirrored else 1]))
+
     for start in range(0, len(thumbs), _ROWS):
         found: dict[tuple[int, int], tuple[float, bool]] = {}
         for hashes, is_mirrored in ((straight, False), (mirrored, True)):
             near = _distances(hashes[start : start + _ROWS], straight[start:]) <= HASH_BITS
             for row, column in np.argwhere(np.triu(near, 1)).tolist():
                 i, j = start + row, start + column
-                one = np.ascontiguousarray(thumbs[i][:, ::-1]) if is_mirrored else thumbs[i]
-                score = likeness(one, thumbs[j])
+                score = _compare(fine(i, is_mirrored), fine(j, False))
                 if score >= max(LIKENESS, found.get((i, j), (0.0, False))[0] + 1e-6):
                     found[i, j] = (score, is_mirrored)
         for (i, j), (score, is_mirrored) in sorted(found.items()):
@@ -123,5 +146,18 @@ def find_alike(thumbs: NDArray[np.uint8]) -> Iterator[tuple[int, int, float, boo
 
 def _distances(some: NDArray[np.uint64], all_: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """(n, N) number of bits in which hashes differ."""
-    different = (some[:, None] ^ all_[None]).view(np.uint8).reshape(len(some), len(all_), 8)
-    return np.asarray(_BITS_OF_BYTE[different].sum(axis=2, dtype=np.uint8))
+    different = some[:, None] ^ all_[None]
+    if hasattr(np, "bitwise_count"):  # NumPy 2
+        return np.asarray(np.bitwise_count(different), np.uint8)
+    return count_bits(different)
+
+
+def count_bits(numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Ones in the binary form of every number, by a table of bytes.
+
+    Example:
+        >>> count_bits(np.array([[0, 3, 1 << 63]], np.uint64)).tolist()
+        [[0, 2, 1]]
+    """
+    in_bytes = np.ascontiguousarray(numbers).view(np.uint8).reshape(*numbers.shape, 8)
+    return np.asarray(_BITS_OF_BYTE[in_bytes].sum(axis=-1, dtype=np.uint8))
