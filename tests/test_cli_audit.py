@@ -86,6 +86,22 @@ def test_what_does_not_go_together(net: Path, data: Path, tmp_path: Path) -> Non
     assert done.code == 2 and "no weights named 'nosuchmodel'" in done.err
 
 
+def test_shrunk_heads(net: Path, data: Path) -> None:
+    where = f"celebamask:{data}/celeba:val"
+    done = audit(net, where, "--json", "--shrink", "30, 12", "--progress")
+    assert done.code == 0, done.err
+    assert "18/18" in done.err
+    rows = done.json["by"]["head size, the same pictures shrunk"]["groups"]
+    assert [(r["group"], r["pictures"]) for r in rows] == [
+        *(("as it is", 6), ("30 px", 6), ("12 px", 6)),
+    ]
+    for wrong in ("1", "x", "", "30,,12", "9999", "-5"):
+        done = audit(net, where, f"--shrink={wrong}")
+        assert done.code == 2 and "wanted pixels 4 to 2048" in done.err, wrong
+    done = audit("whole", where, "--shrink", "30")
+    assert done.code == 2 and "--shrink is for parsers, and whole is a detector" in done.err
+
+
 def test_training_data_is_refused(data: Path, tmp_path: Path) -> None:
     learnt = make_net(
         tmp_path / "learnt.onnx", make_card(name="learnt", trained_on=("CelebAMask-HQ",))

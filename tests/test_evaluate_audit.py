@@ -14,6 +14,7 @@ from evaluate_world import (
     assert_safe,
     drawn_sample,
     head_sample,
+    sample,
 )
 from faceparts import labels
 from faceparts.evaluate import audit, audit_units, groups, page_audit, protocols, run_parts
@@ -168,6 +169,41 @@ def test_only_classes_that_all_compared_groups_hold_are_compared():
     assert [r["value"] for r in one["groups"]] == [1, 1]
     assert one["groups"][0]["classes"] == {"skin": 1.0, "hat": pytest.approx(1 / 9, abs=1e-6)}
     assert one["groups"][1]["classes"]["hat"] is None
+
+
+def test_shrunk_pictures_lose_detail_and_keep_labels():
+    one = drawn_sample(0, 64)
+    small = audit_units.Shrunk(ListOf([one]), 12)[0]
+    np.testing.assert_array_equal(small.labels, one.labels)
+    assert small.image.shape == one.image.shape
+
+    def roughness(image):
+        return np.abs(np.diff(image.astype(float), axis=1)).mean()
+
+    assert roughness(small.image) < 0.5 * roughness(one.image)
+    larger = audit_units.Shrunk(ListOf([one]), 60)
+    assert (larger[0].labels == 255).all() and len(larger) == 1
+
+
+def test_sizes_are_compared_on_the_same_pictures():
+    """A parser that reads ids from colours blurs with them: the smaller, the worse."""
+    samples = []
+    for i in range(6):
+        ids = drawn_sample(i, 64).labels
+        samples.append(sample(ids, f"s{i}", i))
+    dataset, model = ListOf(samples), Codebook(side_px=64)
+    protocol = replace(protocols.get("celebamask18"), size_px=0)
+    whole = run_parts.evaluate_parts(model, dataset, protocol)
+    seen = []
+    of = audit_units.of_parser_shrunk(
+        model, dataset, whole, [10, 25, 25, 60], on_picture=lambda: seen.append(1)
+    )
+    assert len(seen) == 18 and sorted(set(of.picture)) == list(range(6))
+    one = audit.audit(of, FAST)["by"][audit_units.SHRUNK_AXIS]
+    assert [r["group"] for r in one["groups"]] == ["as it is", "25 px", "10 px"]
+    values = [r["value"] for r in one["groups"]]
+    assert values[0] == 1 and values[0] > values[1] > values[2]
+    assert one["gap"]["best"] == "as it is" and one["gap"]["excludes_zero"]
 
 
 # --- a detector ----------------------------------------------------------------------------------

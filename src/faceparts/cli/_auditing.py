@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Asked:
     out: Path | None
     as_json: bool
     alignment: str | None
+    shrink: str | None
     detector: str
     min_score: float | None
     small: int
@@ -65,15 +66,21 @@ def run_audit(asked: Asked) -> int:
     names = [] if asked.out is None else [asked.out / f"audit.{k}" for k in ("html", "json")]
     shared.require_free(names, force=asked.force)
     data = shared.open_data(asked.data)
+    sizes_px = parse_sizes(asked.shrink)
     total = run_parts.len_within(data.dataset, asked.limit)
-    if is_detector(asked.model):
-        units, card = _of_detector(asked, data, total)
+    more: audit.Units | None = None
+    if not is_detector(asked.model):
+        units, more, card = _of_parser(asked, data, total, sizes_px)
+    elif sizes_px:
+        raise UsageError(f"--shrink is for parsers, and {asked.model} is a detector")
     else:
-        units, card = _of_parser(asked, data, total)
+        units, card = _of_detector(asked, data, total)
     if not units.picture.size:
         raise UsageError(f"--data {asked.data}: no labelled head in it; nothing to audit")
-    found = audit.audit(units, audit.Settings(asked.small, asked.resamples, asked.seed))
-    found = {"faceparts_audit": 1, "card": card, **found}
+    settings = audit.Settings(asked.small, asked.resamples, asked.seed)
+    found = {"faceparts_audit": 1, "card": card, **audit.audit(units, settings)}
+    if more is not None:
+        found["by"] = {**found["by"], **audit.audit(more, settings)["by"]}
     if names:
         contents = {names[0]: page_audit.render(found), names[1]: to_json(found)}
         shared.write_all(contents, force=asked.force)
@@ -82,6 +89,19 @@ def run_audit(asked: Asked) -> int:
     elif not asked.quiet:
         click.echo(audit_as_text(found))
     return shared.exit_code(card["held_out"], asked.prove)
+
+
+def parse_sizes(written: str | None) -> list[int]:
+    """``128,64`` -> [128, 64]; none for ``None``.
+
+    Raises:
+        UsageError: a part is no whole number 4..2048.
+    """
+    words = [] if written is None else [word.strip() for word in written.split(",")]
+    wrong = [word for word in words if not (word.isdecimal() and 4 <= int(word) <= 2048)]
+    if wrong:
+        raise UsageError(f"--shrink {written}: got {wrong[0]!r}, wanted pixels 4 to 2048")
+    return [int(word) for word in words]
 
 
 def is_detector(model: str) -> bool:
@@ -116,8 +136,8 @@ def protocol_for(source: LabelSet, parser: LabelSet) -> Protocol:
 
 
 def _of_parser(
-    asked: Asked, data: shared.OpenedData, total: int
-) -> tuple[audit.Units, dict[str, Any]]:
+    asked: Asked, data: shared.OpenedData, total: int, sizes_px: Sequence[int]
+) -> tuple[audit.Units, audit.Units | None, dict[str, Any]]:
     if data.task != "parts":
         raise UsageError(
             f"{asked.model} is a parser, but {data.of.name} has head boxes only; "
@@ -130,20 +150,29 @@ def _of_parser(
     detector, about = None, None
     if protocol.alignment == "detector":
         detector, _, about = shared.open_detector(asked.detector, asked.net, asked.min_score)
-    with shared.bar(parser.card.name, total, progress=asked.progress, quiet=asked.quiet) as shown:
+    looks = total * (1 + len(set(sizes_px)))
+    shrunk = None
+    with shared.bar(parser.card.name, looks, progress=asked.progress, quiet=asked.quiet) as shown:
         result = run_parts.evaluate_parts(
             *(parser.segmenter, data.dataset, protocol),
             detector=detector,
             limit=asked.limit,
             on_picture=shown.update,
         )
+        if sizes_px and result.pictures:
+            shrunk = audit_units.of_parser_shrunk(
+                *(parser.segmenter, data.dataset, result, sizes_px),
+                detector=detector,
+                limit=asked.limit,
+                on_picture=shown.update,
+            )
     card = _card(asked, data, parser.about, check, total)
     card["protocol"] = {
         **protocol.describe(),
         "sides": "swapped sides of labels were put right",
     }
     card["detector"] = about
-    return audit_units.of_parser(result), card
+    return audit_units.of_parser(result), shrunk, card
 
 
 def _of_detector(

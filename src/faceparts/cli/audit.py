@@ -34,6 +34,11 @@ import click
     type=click.Choice(["whole", "detector", "labels"]),
     help="How faces are cut out for a parser, instead of the protocol's way.",
 )
+@click.option(
+    "--shrink",
+    metavar="PX,PX...",
+    help="For a parser: the same pictures again, shrunk until the head has so many pixels.",
+)
 @click.option("--detector", default="headnet", show_default=True, metavar="NAME")
 @click.option(
     "--min-score",
@@ -99,6 +104,7 @@ def audit(model: str, **options: Any) -> int:
     \b
     Example:
       faceparts audit partnet --data celebamask:data/celebamask:val -o audit
+      faceparts audit partnet --data celebamask:data/celebamask:val --shrink 128,64,32
       faceparts audit headnet --data scut_head:data/scut_head:val --tone-by partnet
     """
     from faceparts.cli._auditing import Asked, run_audit

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +13,18 @@ from faceparts.crops import crop_head
 from faceparts.evaluate import groups, heads
 from faceparts.evaluate.audit import Units
 from faceparts.evaluate.groups import AXES, UNKNOWN, Measures, group_of
-from faceparts.evaluate.run_parts import PartsResult, len_within
-from faceparts.types import Dataset, Head, HeadDataset, HeadDetector, Image, Segmenter
+from faceparts.evaluate.run_parts import PartsResult, evaluate_parts, len_within
+from faceparts.types import (
+    IGNORE,
+    Dataset,
+    Head,
+    HeadDataset,
+    HeadDetector,
+    Image,
+    LabelSet,
+    Sample,
+    Segmenter,
+)
 
 MIN_SKIN_SHARE = 0.15
 """Share of a head box that must be found to be skin before its tone and pose are measured."""
@@ -50,6 +61,89 @@ def _grouped(measures: Sequence[Measures]) -> dict[str, list[str]]:
 
 def _orders() -> dict[str, list[str]]:
     return {axis: [name for name, _ in bins] for axis, (_, bins) in AXES.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Shrunk:
+    """A dataset whose pictures lost detail: shrunk (area) until the head is so large, then enlarged
+    (bilinear) to their own size, so that labels stay as they are.
+
+    Pictures without a labelled head, or with a smaller one, have nothing to score.
+
+    Args:
+        dataset: the pictures.
+        head_px: longer side of the labelled head.
+    """
+
+    dataset: Dataset
+    head_px: int
+
+    @property
+    def label_set(self) -> LabelSet:
+        """That of the pictures."""
+        return self.dataset.label_set
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, i: int) -> Sample:
+        sample = self.dataset[i]
+        box = groups.head_box(sample.labels, self.label_set)
+        longer = 0.0 if box is None else max(box[2] - box[0], box[3] - box[1])
+        if longer <= self.head_px:
+            return replace(sample, labels=np.full_like(sample.labels, IGNORE))
+        height, width = sample.labels.shape
+        scale = self.head_px / longer
+        small_wh = max(1, round(width * scale)), max(1, round(height * scale))
+        small = cv2.resize(sample.image, small_wh, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        return replace(sample, image=np.asarray(image, np.uint8))
+
+
+SHRUNK_AXIS = "head size, the same pictures shrunk"
+
+
+def of_parser_shrunk(
+    segmenter: Segmenter,
+    dataset: Dataset,
+    whole: PartsResult,
+    sizes_px: Sequence[int],
+    *,
+    detector: HeadDetector | None = None,
+    limit: int | None = None,
+    on_picture: Callable[[], object] = lambda: None,
+) -> Units:
+    """One unit a picture and size, the picture as it is being one of them.
+
+    All sizes hold the same people, so that groups differ in size alone; a picture and its shrunk
+    copies are drawn together.
+
+    Args:
+        whole: the result on the pictures as they are, see `run_parts.evaluate_parts`.
+        sizes_px: longer sides of the head.
+    """
+    names, runs = ["as it is"], [of_parser(whole)]
+    for size_px in sorted(set(sizes_px), reverse=True):
+        result = evaluate_parts(
+            *(segmenter, Shrunk(dataset, size_px), whole.protocol),
+            detector=detector,
+            limit=limit,
+            on_picture=on_picture,
+        )
+        swapped = [p.swapped for p in whole.pictures]
+        pictures = [replace(p, swapped=s) for p, s in zip(result.pictures, swapped, strict=True)]
+        names.append(f"{size_px} px")
+        runs.append(of_parser(replace(result, pictures=pictures)))
+    counts = np.concatenate([run.counts for run in runs])
+    scored = counts[..., 1].sum(axis=1) > 0
+    group = [name for name, run in zip(names, runs, strict=True) for _ in run.picture]
+    return Units(
+        runs[0].classes,
+        np.concatenate([run.picture for run in runs])[scored],
+        counts[scored],
+        {SHRUNK_AXIS: [name for name, keep in zip(group, scored, strict=True) if keep]},
+        {SHRUNK_AXIS: names},
+    )
 
 
 @dataclass(frozen=True, eq=False)
