@@ -356,6 +356,33 @@ def test_free_sizes_are_multiples_and_bounded() -> None:
     assert models.free_size((0, 0, 1, 1), "yolo-pose") == (640, 640)
 
 
+@pytest.mark.parametrize("hw", [(1, 1), (1, 700), (300, 2), (96, 128)])
+@pytest.mark.parametrize("kind", ["single-person", "top-down", "yolo-pose", "bottom-up"])
+def test_pictures_of_any_size_and_heads_that_are_well_formed(
+    kind: str, hw: tuple[int, int], tmp_path: Path
+) -> None:
+    heat, _ = two_people()
+    rows = np.concatenate([BOXES, SCORES[:, None], yolo_rows()], axis=1)[None]
+    answers = {
+        "single-person": (movenet_answer(), [1, 192, 192, 3], ""),
+        "top-down": (heat, [1, 3, 64, 128], 'kind = "top-down"\n'),
+        "yolo-pose": (rows, [1, 3, "h", "w"], 'kind = "yolo-pose"\n'),
+        "bottom-up": (heat, [1, 3, 64, 128], 'kind = "bottom-up"\nperson_threshold = 0.1\n'),
+    }
+    answer, shape, card = answers[kind]
+    path = constant(tmp_path / "m.onnx", shape, answer, card=card)
+    detector = keypoints.load(path, threads=1, near="")
+    image = np.random.default_rng(1).integers(0, 256, (*hw, 3), dtype=np.uint8)
+    image.flags.writeable = False
+    heads = detector.detect(image)
+    assert [h.score for h in heads] == sorted((h.score for h in heads), reverse=True)
+    for head in heads:
+        x0, y0, x1, y1 = head.box_xyxy
+        assert x0 < x1 and y0 < y1 and 0 <= head.score <= 1
+    again = detector.detect(image)
+    assert [h.box_xyxy for h in heads] == [h.box_xyxy for h in again]
+
+
 # --- opening ----------------------------------------------------------------------------------
 
 
