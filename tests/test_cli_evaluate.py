@@ -14,6 +14,9 @@ from dataset_folders import draw, write_scut_head
 from evaluate_world import assert_safe, write_packed
 from faceparts.cli import _evaluation
 from faceparts.errors import UsageError
+from faceparts.segment import forest
+from faceparts.segment._trees import Trees
+from forest_world import write_fasseg
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +187,44 @@ def test_another_alignment(net: Path, data: Path, heads_file: Path) -> None:
     found = done.json["card"]["detector"]
     assert found["sha256"] == sha256(heads_file.read_bytes()).hexdigest()
     assert found["min_score"] == 0.3
+
+
+def test_a_forest(tmp_path: Path) -> None:
+    """A tree that says skin where it is bright and background where it is dark."""
+    parts = ("background", "mouth", "nose", "right_eye", "left_eye", "hair", "skin")
+    trees = Trees(
+        kind="vote",
+        roots=np.int32([0]),
+        feature=np.int16([0, -1, -1]),
+        threshold=np.float32([0.56, 0, 0]),
+        left=np.int32([1, 0, 0]),
+        value=np.eye(7, dtype=np.float32)[[0, 6]],
+        tree_part=np.int32([]),
+        baseline=np.float64([]),
+    )
+    card = make_card(name="wood", label_set="wood7", trained_on=("nothing",))
+    wood = forest.Forest(card, parts, 32, (forest.Stage(("gray", "xy"), trees),))
+    file = tmp_path / "wood.npz"
+    file.write_bytes(forest.to_bytes(wood))
+    data = write_fasseg(tmp_path / "fasseg", 3)
+    for protocol in ("fasseg-clean", "fasseg-seed"):
+        done = call(
+            *("evaluate", file, "--data", f"fasseg:{data}:v2-test", "--protocol", protocol),
+            *("--json", "-o", tmp_path / protocol),
+        )
+        assert done.code == 0, done.err
+        assert done.json["card"]["model"]["sha256"] == sha256(file.read_bytes()).hexdigest()
+        rates = done.json["classes"]
+        assert rates["skin"]["f1"] > 0.6 and rates["hair"]["recall"] == 0
+        assert rates["skin"]["recall"] > 0.8
+    assert done.json["scores"]["pixel_accuracy"] > 0.5
+    assert set(done.json["classes"]) == {*parts}
+
+
+def test_a_detector_is_no_parser(heads_file: Path, data: Path) -> None:
+    done = evaluate(heads_file, data)
+    assert done.code == 2
+    assert "finds heads; 'faceparts audit' measures how" in done.err
 
 
 # --- two of them ---------------------------------------------------------------------------------

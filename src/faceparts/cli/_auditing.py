@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from faceparts import folder, weights
 from faceparts._headers import one_line
 from faceparts.cli import _evaluation as shared
 from faceparts.cli._report import to_json
@@ -17,7 +16,6 @@ from faceparts.cli._version import versions
 from faceparts.errors import UsageError
 from faceparts.evaluate import audit, audit_units, page, page_audit, protocols, run_parts
 from faceparts.evaluate.protocols import Protocol
-from faceparts.segment import files
 from faceparts.types import LabelSet
 
 
@@ -69,7 +67,7 @@ def run_audit(asked: Asked) -> int:
     sizes_px = parse_sizes(asked.shrink)
     total = run_parts.len_within(data.dataset, asked.limit)
     more: audit.Units | None = None
-    if not is_detector(asked.model):
+    if not shared.is_detector(asked.model):
         units, more, card = _of_parser(asked, data, total, sizes_px)
     elif sizes_px:
         raise UsageError(f"--shrink is for parsers, and {asked.model} is a detector")
@@ -102,16 +100,6 @@ def parse_sizes(written: str | None) -> list[int]:
     if wrong:
         raise UsageError(f"--shrink {written}: got {wrong[0]!r}, wanted pixels 4 to 2048")
     return [int(word) for word in words]
-
-
-def is_detector(model: str) -> bool:
-    """Whether a name or file is a detector: by its card, or as a file in ``faceparts/detect``."""
-    path = Path(model)
-    if path.suffix or len(path.parts) > 1:
-        return files.read_card(weights.find(model)).task == "detect"
-    if model in weights.shipped():
-        return weights.read_card(weights.find(model)).task == "detect"
-    return model in folder.names("faceparts.detect")
 
 
 def protocol_for(source: LabelSet, parser: LabelSet) -> Protocol:

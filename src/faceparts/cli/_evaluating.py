@@ -120,6 +120,8 @@ def _measure(asked: Asked, model: str) -> Measured:
             f"{data.of.name} has head boxes, no part labels; "
             "'faceparts audit' measures how heads are found"
         )
+    if shared.is_detector(model):
+        raise UsageError(f"{model} finds heads; 'faceparts audit' measures how, by group")
     parser = shared.open_parser(model, asked.net)
     source = data.dataset.label_set
     protocols.check_fit(protocol, source, "the dataset", truth=True)

@@ -94,6 +94,16 @@ class OpenedParser:
     about: dict[str, Any]
 
 
+def is_detector(model: str) -> bool:
+    """Whether a name or file is a detector: by its card, or as a file in ``faceparts/detect``."""
+    path = Path(model)
+    if path.suffix or len(path.parts) > 1:
+        return files.read_card(weights.find(model)).task == "detect"
+    if model in weights.shipped():
+        return weights.read_card(weights.find(model)).task == "detect"
+    return model in folder.names("faceparts.detect")
+
+
 def open_parser(name: str, net: Net) -> OpenedParser:
     """Open a parser of any kind.
 
