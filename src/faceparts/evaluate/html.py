@@ -171,5 +171,6 @@ pre { overflow-x: auto; background: var(--soft); padding: .75rem; font-size: .8r
 summary { cursor: pointer; font-weight: 600; }
 @media print { body { font-size: 11px; } .skip, nav { display: none; } h2 { break-after: avoid; }
   figure, tr { break-inside: avoid; } .scroll { overflow: visible; } details > * { display: block; }
+  details::details-content { content-visibility: visible; block-size: auto; }
   main { max-width: none; padding: 0; } }
 """
