@@ -34,6 +34,18 @@ def test_with_two_classes_it_is_the_probability_of_the_face() -> None:
     assert np.array_equal(got, colors(RAMP.astype(np.float32)))
 
 
+def test_with_more_classes_only_pixels_of_wanted_parts_are_coloured() -> None:
+    labels = np.zeros((8, 8), np.uint8)
+    labels[2:4], labels[4:] = label_sets.LFW3.id("hair"), label_sets.LFW3.id("face")
+    image, head = flat(), Head((0, 0, 8, 8), 0.9, Head.no_points())
+    face = face_of(image, labels, head, 0.7, label_sets.LFW3)
+    wanted = np.zeros((8, 8), np.float32)
+    wanted[4:] = 0.7
+    np.testing.assert_allclose(part_probability(face, "face"), wanted)
+    got = Heatmap()(image, [face])
+    assert np.array_equal(got[:4], image[:4]) and (got[4:] != 100).any(axis=2).all()
+
+
 def test_blue_is_unlikely_and_red_is_sure() -> None:
     cold, warm, hot = colors(np.array([[0.1, 0.5, 0.95]], np.float32))[0].astype(int)
     assert cold[2] > cold[0] and hot[0] > hot[2] + 100

@@ -1,9 +1,9 @@
 """How probable the wanted parts are, as colours from blue to red over the picture.
 
-A face keeps the probability of the winning part of each pixel. Where a wanted part won, that is
-shown; elsewhere what is left for all others, 1 minus it. For a parser with two classes, face and
-background, this is the probability of the face itself; with more classes it is at least what is
-shown where a wanted part won, and at most that elsewhere.
+A face keeps the probability of the winning part of each pixel, so that is shown where a wanted part
+won. Elsewhere only a parser with two classes, such as face and background, tells the rest: 1 minus
+what the background got. With more classes the rest is shared by parts that nobody wrote down; it
+is not shown.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def part_probability(face: Face, what: str) -> NDArray[np.float32]:
         UnknownName: the face's label set has nothing of a word.
     """
     wanted = require_mask(face, what)
-    return np.where(wanted, face.confidence, np.float32(1) - face.confidence)
+    two_classes = len(face.label_set.parts) == 2
+    rest = np.float32(1) - face.confidence if two_classes else np.float32(0)
+    return np.where(wanted, face.confidence, rest)
 
 
 def colors(heat: NDArray[np.float32]) -> Image:
