@@ -55,8 +55,15 @@ def middle_and_size(box: Box) -> tuple[float, float, float]:
 
 
 def test_a_keypoint_with_a_value_that_is_no_number_is_unseen():
-    person = Person(rows(nose=(1, 2, NAN), left_eye=(math.inf, 2, 0.5), right_eye=(3, 4, 7)))
-    assert np.isnan(person.keypoints[:2]).all()
+    person = Person(
+        rows(
+            nose=(1, 2, NAN),
+            left_eye=(math.inf, 2, 0.5),
+            right_eye=(3, 4, 7),
+            left_ear=(1e38, 2, 0.5),
+        )
+    )
+    assert np.isnan(person.keypoints[[0, 1, 3]]).all()
     assert person.keypoints[2].tolist() == [3, 4, 1]
     assert not person.keypoints.flags.writeable
     with pytest.raises(ValueError, match=r"got shape \(16, 3\), wanted \(17, 3\)"):
@@ -351,6 +358,24 @@ def test_one_visible_point_is_nothing_alone_but_a_head_where_another_detector_sa
     (head,) = heads_from_people([nose], 0.3, known=known)
     assert middle_and_size(head.box_xyxy) == pytest.approx((100, 100, 80), abs=3)
     assert heads_from_people([nose], 0.3, known=known[2:]) == []
+
+
+wild = st.one_of(st.floats(), st.floats(-400, 900), st.sampled_from([0.0, 1e38, -1e38, math.nan]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.tuples(wild, wild, wild), min_size=17, max_size=17), max_size=3))
+def test_no_numbers_whatever_make_it_crash(people: list[list[tuple[float, float, float]]]) -> None:
+    for options in ({}, {"rule": "s0"}, {"box_px": 30}):
+        heads = heads_from_people(
+            [Person(np.array(p)) for p in people],
+            0.3,
+            image=np.zeros((99, 200, 3), np.uint8),
+            **options,
+        )
+        assert len(heads) <= len(people)
+        for head in heads:
+            assert 0.3 <= head.score <= 1 and np.isfinite(head.box_xyxy).all()
 
 
 # --- the detector -----------------------------------------------------------------------------

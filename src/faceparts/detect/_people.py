@@ -23,6 +23,9 @@ KEYPOINTS = (
 HEAD = 5
 """The first keypoints belong to the head: nose, eyes, ears."""
 
+FAR_PX = 1e6
+"""Coordinates beyond this are no place in or beside a picture."""
+
 _TO_POINTS = tuple((POINTS.index(name), i) for i, name in enumerate(KEYPOINTS[:HEAD]))
 
 
@@ -32,8 +35,8 @@ class Person:
 
     Args:
         keypoints: (17, 3) x, y, score in the order of `KEYPOINTS`, picture pixels (edges); may lie
-            outside the picture. A row that holds a value that is not finite becomes all ``nan``:
-            unseen. Scores are cut to 0..1.
+            outside the picture. A row that holds a value that is not finite, or a place beyond
+            `FAR_PX`, becomes all ``nan``: unseen. Scores are cut to 0..1.
         score: 0..1, how sure the model is of the person as a whole; ``nan`` if it does not say.
 
     Raises:
@@ -49,7 +52,9 @@ class Person:
             raise ValueError(
                 f"Person.keypoints: got shape {keypoints.shape}, wanted ({len(KEYPOINTS)}, 3)"
             )
-        keypoints[~np.isfinite(keypoints).all(axis=1)] = np.nan
+        with np.errstate(invalid="ignore"):
+            near = (np.abs(keypoints[:, :2]) <= FAR_PX).all(axis=1)
+        keypoints[~(near & np.isfinite(keypoints[:, 2]))] = np.nan
         keypoints[:, 2] = np.clip(keypoints[:, 2], 0, 1)
         keypoints.flags.writeable = False
         object.__setattr__(self, "keypoints", keypoints)
