@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from faceparts.detect._pose_card import read_card
 from faceparts.detect._pose_models import open_pose_model
-from faceparts.errors import BadWeights
+from faceparts.errors import BadRecipe, BadWeights
 from faceparts.train import pose_weights
 from faceparts.train.export import load_initial
 from faceparts.train.nets import higherhrnet
@@ -278,7 +279,7 @@ def test_the_card_beside_the_file(exported: Path) -> None:
     assert card is not None
     assert (card.kind, card.name, card.license) == ("bottom-up", "tiny", "Apache-2.0")
     assert (card.mean, card.std) == (higherhrnet.MEAN, higherhrnet.STD)
-    assert (card.heatmaps, card.tags) == ("heatmaps", "tags")
+    assert (card.heatmaps, card.tags, card.pad) == ("heatmaps", "tags", 127)
     assert card.notes == 'says "hello" \\ twice'
 
 
@@ -311,6 +312,43 @@ def test_convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pose_weights.convert(tmp_path / "w.pth", out, width=4, license="MIT").whole
     card = read_card(out)
     assert card is not None
-    assert (card.name, card.license) == ("made", "MIT")
+    assert (card.name, card.license, card.pad) == ("made", "MIT", 0)
     with pytest.raises(BadWeights, match=r"does not fit this net: .*is it the same width"):
         pose_weights.convert(tmp_path / "w.pth", out, width=6)
+
+
+def run_folder(path: Path, net: HigherHRNet, **changes: Any) -> Path:
+    """What a training leaves behind, as far as the export looks at it."""
+    path.mkdir()
+    recipe = {
+        **{"name": "tiny", "net": "higherhrnet", "task": "keypoints", "net_options": TINY},
+        "phases": [{"until": 1.0, "size_px": 64, "batch": 2}],
+        "data": [{"name": "coco_keypoints", "root": "c", "split": "train2017", "share": 1.0}],
+        "card": {"license": "MIT", "notes": "none"},
+    }
+    (path / "recipe.json").write_text(json.dumps({**recipe, **changes}))
+    state = {"average": net.state_dict(), "net": tiny(9).state_dict(), "step": 3}
+    torch.save(state, path / "checkpoint.pt")
+    return path
+
+
+def test_a_training_becomes_a_file(tmp_path: Path) -> None:
+    path = pose_weights.export_run(run_folder(tmp_path / "run", tiny(3)), tmp_path)
+    assert path == tmp_path / "tiny.onnx"
+    card = read_card(path)
+    assert card is not None
+    assert (card.license, card.notes, card.pad) == ("MIT", "none", 127)
+    net = tiny(4)
+    load_initial(net, str(path))
+    torch.testing.assert_close(net.conv1.weight, tiny(3).conv1.weight)
+
+
+def test_runs_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match=r"recipe.json: not the recipe of a training"):
+        pose_weights.export_run(tmp_path, tmp_path)
+    other = run_folder(tmp_path / "heads", tiny(), task="heads")
+    with pytest.raises(BadRecipe, match="is for task 'heads', wanted 'keypoints'"):
+        pose_weights.export_run(other, tmp_path)
+    wide = run_folder(tmp_path / "wide", tiny(), net_options={**TINY, "width": 6})
+    with pytest.raises(BadWeights, match=r"checkpoint.pt: does not fit its recipe: .*misshapen"):
+        pose_weights.export_run(wide, tmp_path)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from faceparts.detect._pose_card import card_path, parse_card
-from faceparts.errors import BadWeights
+from faceparts.errors import BadRecipe, BadWeights
 from faceparts.streams.files import write_atomic
+from faceparts.train.config import recipe_from_table
 from faceparts.train.nets.higherhrnet import MEAN, STD, HigherHRNetExport, build
 
 OPSET = 17
+PAD = 127
+"""Grey level beside the pictures that `train.keypoints` shows."""
 WRAPPERS = ("module.", "1.")
 """What data-parallel and half-precision training put before every name."""
 HEAD = ("final_layers.", "deconv_layers.")
@@ -63,8 +67,12 @@ class Fit:
         return "; ".join(said)
 
 
-def read_values(path: Path) -> dict[str, Tensor]:
+def read_values(path: Path, *keys: str) -> dict[str, Tensor]:
     """The named tensors of a ``.pth`` file, without the names of wrappers around the net.
+
+    Args:
+        path: the file.
+        keys: where in the file they are; by default at the top or below a usual name.
 
     Raises:
         BadWeights: not a file of tensors, or one that holds anything else than plain values.
@@ -74,7 +82,7 @@ def read_values(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # damage and forbidden content show in a dozen ways
         reason = " ".join(str(error).split())[:200]
         raise BadWeights(f"{path}: not a file of plain tensors ({reason})") from error
-    for key in ("state_dict", "model", "net"):
+    for key in keys or ("state_dict", "model", "net"):
         if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
             stored = stored[key]
     if not isinstance(stored, Mapping) or not stored:
@@ -151,7 +159,9 @@ def _count(net: nn.Module) -> int:
     return len({name.split(".")[1] for name in net.state_dict() if name.startswith("stage4.")})
 
 
-def export_pose(net: nn.Module, path: Path, *, name: str, license: str, notes: str = "") -> None:
+def export_pose(
+    net: nn.Module, path: Path, *, name: str, license: str, notes: str = "", pad: int = PAD
+) -> None:
     """Write a bottom-up net as ONNX, and the card that ``--detector keypoints`` reads beside it.
 
     Input ``images`` (N, 3, H, W) float32, RGB, normalised by the card; outputs ``heatmaps`` and
@@ -163,6 +173,7 @@ def export_pose(net: nn.Module, path: Path, *, name: str, license: str, notes: s
         name: what reports call the model.
         license: licence of the weights.
         notes: anything a user must know, on one line.
+        pad: grey level 0..255 beside the picture, as in the training.
 
     Raises:
         BadWeights: a text of the card is not on one line.
@@ -172,7 +183,8 @@ def export_pose(net: nn.Module, path: Path, *, name: str, license: str, notes: s
         f"{key} = {_toml(value)}\n"
         for key, value in (
             *(("kind", "bottom-up"), ("name", name), ("mean", MEAN), ("std", STD)),
-            *(("heatmaps", "heatmaps"), ("tags", "tags"), ("person_threshold", 0.1)),
+            *(("pad", pad), ("heatmaps", "heatmaps"), ("tags", "tags")),
+            ("person_threshold", 0.1),
             *(("license", license), ("notes", notes)),
         )
     )
@@ -234,5 +246,37 @@ def convert(weights: Path, out: Path, *, width: int = 32, name: str = "", licens
     """
     net = build(width=width)
     fit = load_pose_weights(net, weights)
-    export_pose(net, out, name=name or out.stem, license=license)
+    export_pose(net, out, name=name or out.stem, license=license, pad=0)
     return fit
+
+
+def export_run(run: Path, out: Path) -> Path:
+    """The averaged net of a training with ``task = "keypoints"`` -> ONNX with its card.
+
+    Args:
+        run: folder of the training, with ``recipe.json`` and ``checkpoint.pt``.
+        out: folder to write ``NAME.onnx`` and ``NAME.toml`` into.
+
+    Raises:
+        BadRecipe: the folder holds no recipe of this task.
+        BadWeights: the checkpoint is damaged or belongs to another net.
+        UnwritableOutput: the system refuses.
+    """
+    where = run / "recipe.json"
+    try:
+        table = json.loads(where.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadRecipe(f"{where}: not the recipe of a training ({error})") from error
+    recipe = recipe_from_table(table, str(where))
+    if recipe.task != "keypoints":
+        raise BadRecipe(f"{where}: is for task {recipe.task!r}, wanted 'keypoints'")
+    net = build(**recipe.net_options)
+    values = read_values(run / "checkpoint.pt", "average")
+    fit = compare(net, values)
+    if not fit.whole:
+        raise BadWeights(f"{run / 'checkpoint.pt'}: does not fit its recipe: {fit.report()}")
+    net.load_state_dict(values)
+    path = out / f"{recipe.name}.onnx"
+    text = recipe.card
+    export_pose(net, path, name=recipe.name, license=text.license, notes=text.notes)
+    return path
