@@ -310,6 +310,11 @@ def test_people_are_found_in_picture_pixels(hw: tuple[int, int], square: bool) -
     assert person[0, :2] == pytest.approx(spots[0], abs=1.5 * unit)
     assert person[9, :2] == pytest.approx(spots[1], abs=1.5 * unit)
     assert len(scores) == len(found)
+    if not square:
+        looks = keypoints.find_people(Colours(), sample, 192, scales=(0.5, 1.0), flip=True)[0]
+        noses = looks[np.argmax(looks[:, 0, 2]), 0]
+        assert noses[:2] == pytest.approx(spots[0], abs=1.5)
+        assert 0.5 < noses[2] <= 1
 
 
 def test_other_sources_and_losses_are_refused(world: Path) -> None:

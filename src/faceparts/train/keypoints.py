@@ -6,6 +6,7 @@ heat at stride 2), such as `nets.higherhrnet`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -241,13 +242,20 @@ def forward_maps(net: nn.Module, image: Image) -> tuple[Floats, Floats]:
 
 
 def find_people(
-    net: nn.Module, sample: PeopleSample, size_px: int, *, square: bool = False
+    net: nn.Module,
+    sample: PeopleSample,
+    size_px: int,
+    *,
+    square: bool = False,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
 ) -> tuple[Floats, Floats]:
     """People on a picture: (P, 17, 3) x, y, heat in picture pixels (edges), and (P,) scores.
 
     Args:
         size_px: what the shorter side becomes; or with ``square`` the side of the square that the
-            whole picture is put into.
+            whole picture is put into, and is seen once.
+        scales, flip: looks at several scales and mirrored, see `detect._pose_aggregate.look`.
     """
     image = sample.image
     matrix = targets.whole_affine(image.shape[:2], size_px)
@@ -258,8 +266,10 @@ def find_people(
         scale = size_px / heat.shape[1]
         people[..., :2] = (people[..., :2] * scale - matrix[:, 2]) / matrix[0, 0]
         return people, scores
-    heat, depth = look(lambda seen: forward_maps(net, seen), image, short_px=size_px)
-    people, scores = group(heat, depth)
+    heat, tags = look(
+        lambda seen: forward_maps(net, seen), image, short_px=size_px, scales=scales, flip=flip
+    )
+    people, scores = group(heat, tags)
     h, w = image.shape[:2]
     people[..., :2] *= np.array([w / heat.shape[2], h / heat.shape[1]], np.float32)
     return people, scores
