@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,26 +27,73 @@ HASH_BITS = 14
 THUMB_PX = 48
 """Side of the small copies."""
 
+PLAIN_SHARE = 0.05
+"""Share of a picture's range of levels by which a bar of a frame may vary: JPEG leaves some."""
+
 SHIFT_PX = 2
 """So far (in pixels of the small copy) the copies are moved over each other, for cut borders."""
 
 BORDERS_PX = (1, 2)
 """Cut borders that are tried, in pixels of the small copy: 2 and 4 % on every side."""
 
-LIKENESS = 0.9
+LIKENESS = 0.86
 """Correlation of the copies' fine structure from which two pictures are one photo."""
 
+_LOOK_PX = 192
 _ROWS = 512
 _CACHED = 4096
 _BITS_OF_BYTE = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
 
 def thumb(image: Image) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB -> (48, 48) grey copy, averaged over areas, its shape not kept."""
+    """(H, W, 3) RGB -> (48, 48) grey copy without plain frames, averaged over areas.
+
+    The shape of the picture is not kept. Padding and bars would make all pictures with them alike.
+    """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = np.asarray(cv2.resize(grey, (_LOOK_PX, _LOOK_PX), interpolation=cv2.INTER_AREA))
+    inner = np.ascontiguousarray(small[trim_frame(small)])
     return np.asarray(
-        cv2.resize(grey, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA), np.uint8
+        cv2.resize(inner, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA), np.uint8
     )
+
+
+def trim_frame(grey: NDArray[np.generic]) -> tuple[slice, slice]:
+    """Rows and columns inside all plain bars at the borders, bars around bars included.
+
+    A row or column is plain if its levels, and those of its bar, differ by at most `PLAIN_SHARE` of
+    the picture's own range, the 4 % brightest and darkest left aside: ends of another bar. Where
+    less than a quarter of a side would be left, the picture is plain as a whole, and not trimmed.
+
+    Example:
+        >>> grey = np.full((9, 9), 127)
+        >>> grey[2:8, 1:7] = np.arange(36).reshape(6, 6) * 7
+        >>> trim_frame(grey)
+        (slice(2, 8, None), slice(1, 7, None))
+    """
+    levels = grey.astype(np.int16)
+    low, high = np.percentile(levels, (2, 98))
+    tolerance = max(4.0, PLAIN_SHARE * float(high - low))
+    rows, columns = (0, levels.shape[0]), (0, levels.shape[1])
+    while True:
+        inner = levels[slice(*rows), slice(*columns)]
+        top, bottom = (_bar(side, tolerance) for side in (inner, inner[::-1]))
+        left, right = (_bar(side, tolerance) for side in (inner.T, inner.T[::-1]))
+        if not (top or bottom or left or right):
+            return slice(*rows), slice(*columns)
+        rows = rows[0] + top, rows[1] - bottom
+        columns = columns[0] + left, columns[1] - right
+        if any(4 * (b - a) < n for (a, b), n in zip((rows, columns), levels.shape, strict=True)):
+            return slice(0, levels.shape[0]), slice(0, levels.shape[1])
+
+
+def _bar(rows: NDArray[np.int16], tolerance: float) -> int:
+    """How many of the first rows are one plain bar."""
+    ordered, cut = np.sort(rows, axis=1), rows.shape[1] // 25
+    middle = ordered[:, rows.shape[1] // 2]
+    spread = ordered[:, -1 - cut] - ordered[:, cut]
+    busy = (spread > tolerance) | (np.abs(middle - middle[0]) > tolerance)
+    return int(busy.argmax()) if busy.any() else len(rows)
 
 
 def hash_thumb(small: NDArray[np.uint8]) -> int:
@@ -92,10 +140,15 @@ def _fine_structures(small: NDArray[np.uint8]) -> _Fine:
             np.asarray(cv2.resize(inner, small.shape, interpolation=cv2.INTER_CUBIC), np.uint8)
         )
     floats = [cut.astype(np.float32) for cut in cuts]
-    maps = tuple(
-        np.asarray(values - cv2.GaussianBlur(values, (0, 0), 3), np.float32) for values in floats
-    )
-    return _Fine(maps, float(small.mean()), float(np.abs(maps[0]).max()) < 1)
+    maps = [values - cv2.GaussianBlur(values, (0, 0), 3) for values in floats]
+    is_flat = float(np.abs(maps[0]).max()) < 1
+    return _Fine(tuple(map(_soften, maps)), float(small.mean()), is_flat)
+
+
+def _soften(fine: NDArray[Any]) -> NDArray[np.float32]:
+    """Keep a few strong edges (the rim of an oval, a collar) from outweighing a whole face."""
+    size = max(float(np.sqrt(np.mean(fine * fine))), 1e-6)
+    return np.asarray(np.tanh(fine / size), np.float32)
 
 
 def _compare(one: _Fine, other: _Fine) -> float:
