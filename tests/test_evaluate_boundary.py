@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -45,6 +45,7 @@ maps = arrays(np.uint8, (9, 11), elements=st.sampled_from([0, 1, 2]))
 truths = arrays(np.uint8, (9, 11), elements=st.sampled_from([0, 0, 0, 1, 1, 2, 255]))
 
 
+@settings(deadline=None)
 @given(truths, maps, st.sampled_from([1.0, 1.5, 2.3, 3.0, 9.0]))
 def test_equals_all_pairs(truth, found, reach):
     expected = slow_count(truth, found, 3, reach)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics
@@ -58,6 +58,7 @@ def test_nothing_scored_is_undefined():
 ids = st.integers(0, 3).map(np.uint8)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.uint8, (2, 40), elements=ids))
 def test_same_rates_as_scikit_learn(pair):
     truth, found = pair
@@ -81,6 +82,7 @@ def test_same_rates_as_scikit_learn(pair):
     assert confusion.pixel_accuracy(matrix) == pytest.approx(metrics.accuracy_score(truth, found))
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.uint8, (2, 3, 20), elements=ids))
 def test_pictures_add_up(stack):
     parts = [confusion.count(stack[0, i], stack[1, i], 4) for i in range(3)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
@@ -96,6 +96,7 @@ def slow_error(confidence, right, bins=curves.RELIABILITY_BINS):
     return error
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1, width=16), st.booleans()), min_size=1, max_size=60))
 def test_calibration_error_equals_the_slow_one(pairs):
     confidence, right = np.float32([c for c, _ in pairs]), np.array([r for _, r in pairs])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
@@ -155,6 +155,7 @@ scenes = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(scenes)
 def test_same_as_the_slow_way(scene):
     found, marked, scores = scene
@@ -172,6 +173,7 @@ def test_same_as_the_slow_way(scene):
             assert recall == pytest.approx(sum(taken) / len(marked))
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=12).filter(any))
 def test_average_precision_is_at_least_the_step_sum(hits):
     """Without the envelope it is scikit-learn's step sum, when every head is found."""

@@ -164,13 +164,6 @@ def find(
     return _winner(classes, on_class)
 
 
-def label_crop(segmenter: Segmenter, image: Image, protocol: Protocol) -> Found:
-    """`find` on a whole picture."""
-    height, width = image.shape[:2]
-    head = Head((0, 0, width, height), 1, Head.no_points())
-    return find(segmenter, crop_head(image, head, segmenter.card.input_px, 0), protocol)
-
-
 def _winner(classes: Classes, on_class: Callable[[int, Plane], None] | None) -> Found:
     """Class with the most probable part at every pixel; the first of equals."""
     ids = best = sure = np.empty(0, np.float32)
