@@ -181,6 +181,15 @@ def test_flat_maps(value: float, depth: int) -> None:
     assert same((people, scores), reference.group(heat, tags, max_people=5))
 
 
+def test_a_search_in_small_pieces_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = reference.draw_scene(np.random.default_rng(3), 20, 60, hidden=0.6, depth=2)
+    whole = group(drawn.heatmaps, drawn.tags)
+    monkeypatch.setattr(grouping, "MOST_PIXELS", 7)
+    monkeypatch.setattr(grouping, "MOST_STRIPS", 500)
+    assert same(group(drawn.heatmaps, drawn.tags), whole)
+    assert same(whole, reference.group(drawn.heatmaps, drawn.tags))
+
+
 @pytest.mark.parametrize("number", range(24))
 def test_equal_to_the_slow_reference(number: int) -> None:
     rng = np.random.default_rng(number)
@@ -270,7 +279,14 @@ def test_wrong_shapes(heat: tuple[int, ...], tags: tuple[int, ...], what: str) -
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_people": 0}, {"threshold": -0.1}, {"tag_threshold": 0}, {"threshold": np.nan}]
+    "options",
+    [
+        {"max_people": 0},
+        {"threshold": -0.1},
+        {"tag_threshold": 0},
+        {"threshold": np.nan},
+        {"tag_threshold": 101},
+    ],
 )
 def test_wrong_settings(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="group: got max_people"):

@@ -51,6 +51,8 @@ STRIP_PX = 16
 """Height of the upright strips that a search for missing joints looks at first."""
 FIRST = 512
 """The search begins with the pixels that are as high as the highest of this many strips."""
+MOST_PIXELS, MOST_STRIPS = 1 << 15, 1 << 17
+"""Bounds on what is looked at at once, for memory's sake."""
 TINY = np.nextafter(np.float32(0), np.float32(1))
 """The smallest heat above 0."""
 
@@ -81,7 +83,7 @@ def group(
         tags: (17, H, W), or (17, H, W, T) where several passes give one tag each.
         max_people: most peaks a joint, and most people returned (those with the best scores).
         threshold: a peak must be higher; at least 0.
-        tag_threshold: tags of one person differ by less from its mean.
+        tag_threshold: tags of one person differ by less from its mean; at most 100.
         refine: look for missing joints below the threshold too.
 
     Returns:
@@ -94,10 +96,10 @@ def group(
         MissingExtra: SciPy is not installed.
     """
     heatmaps, tags = _checked(heatmaps, tags)
-    if max_people < 1 or not threshold >= 0 or not tag_threshold > 0:
+    if max_people < 1 or not threshold >= 0 or not 0 < tag_threshold <= 100:
         raise ValueError(
             f"group: got max_people {max_people}, threshold {threshold}, tag_threshold "
-            f"{tag_threshold}; wanted at least 1, at least 0 and more than 0"
+            f"{tag_threshold}; wanted at least 1, at least 0, and above 0 up to 100"
         )
     solve = assignment_solver()
     flat, scores = find_peaks(heatmaps, max_people, threshold)
@@ -267,24 +269,26 @@ def _best_agreeing(heat: Floats, tag: Floats, means: NDArray[np.float64]) -> NDA
         return best
     rank = max(0, tops.size - FIRST)
     high = np.flatnonzero(heat >= max(np.partition(tops, rank)[rank], TINY))
-    high = high[np.argsort(-heat.ravel()[high], kind="stable")]
+    high = high[np.argsort(-heat.ravel()[high], kind="stable")][:MOST_PIXELS]
     agrees = _gap(tag.reshape(heat.size, -1)[high], means[:, None]) <= AGREE
     found = agrees.any(axis=1)
     best[found] = high[agrees[found].argmax(axis=1)]
-    lost = np.flatnonzero(~found)
-    if not len(lost):
+    if found.all():
         return best
     slack = AGREE + 1e-5 * (1 + np.abs(means).max())  # more than single precision rounds off
-    low, up = (means[lost] - slack).astype(np.float32), (means[lost] + slack).astype(np.float32)
+    low, up = (means - slack).astype(np.float32), (means + slack).astype(np.float32)
     least = _strips(np.minimum, tag, np.inf).reshape(len(tops), -1)
     most = _strips(np.maximum, tag, -np.inf).reshape(len(tops), -1)
-    near = np.repeat(warm[None], len(lost), axis=0)
-    for t in range(tag.shape[2]):
-        near &= least[:, t] <= up[:, t, None]
-        near &= most[:, t] >= low[:, t, None]
-    who, strip = np.nonzero(near)
-    who, best_of_who = _best_in_strips(heat, tag, means[lost], who, strip)
-    best[lost[who]] = best_of_who
+    pending = np.flatnonzero(~found)
+    some = max(1, MOST_STRIPS // len(tops))
+    for lost in np.split(pending, range(some, len(pending), some)):
+        near = np.repeat(warm[None], len(lost), axis=0)
+        for t in range(tag.shape[2]):
+            near &= least[:, t] <= up[lost, t, None]
+            near &= most[:, t] >= low[lost, t, None]
+        who, strip = np.nonzero(near)
+        who, best_of_who = _best_in_strips(heat, tag, means[lost], who, strip)
+        best[lost[who]] = best_of_who
     return best
 
 
