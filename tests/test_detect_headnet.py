@@ -389,12 +389,13 @@ def test_the_closer_look_is_twice_as_large_and_only_for_common_sizes():
 
 def test_the_far_looks_never_enlarge():
     (view,) = _tiles.far_views(np.zeros((100, 60, 3), np.uint8))
-    assert view.image.shape == (100 + 128, 60 + 128, 3)
+    assert view.image.shape == (100, 60, 3)
     (view,) = _tiles.far_views(np.zeros((480, 640, 3), np.uint8))
-    assert view.image.shape == (96 + 128, 128 + 128, 3)
-    np.testing.assert_allclose(view.ratio_xy, [5, 5])
+    assert view.image.shape == (192, 256, 3)
+    np.testing.assert_allclose(view.ratio_xy, [2.5, 2.5])
     views = _tiles.far_views(np.zeros((768, 1024, 3), np.uint8))
-    assert [v.image.shape for v in views] == [(96 + 128, 128 + 128, 3), (480, 640, 3)]
+    assert [v.image.shape for v in views] == [(192, 256, 3), (480, 640, 3)]
+    assert _tiles.framed_view(np.zeros((100, 60, 3), np.uint8)).image.shape == (228, 188, 3)
 
 
 def test_the_framed_look_has_the_picture_in_its_middle():
@@ -439,7 +440,23 @@ def test_a_small_head_is_looked_at_again_and_found_where_it_is(heads_file, disks
     picture = disks((480, 640), [(300, 200, 16)])
     heads = headnet.load(heads_file, threads=1).detect(picture)
     assert_found(heads, [(300, 200, 16)])
-    assert looks == [(480, 640), (960, 1280), (224, 256)]
+    assert looks == [(480, 640), (960, 1280), (192, 256), (224, 256)]
     looks.clear()
     headnet.load(heads_file, threads=1, tiles=False).detect(picture)
-    assert looks == [(480, 640), (224, 256)]
+    assert looks == [(480, 640), (192, 256), (224, 256)]
+
+
+@pytest.mark.parametrize(("score", "framed"), [(0.59, True), (0.6, False)])
+def test_the_framed_look_is_for_pictures_without_a_sure_close_up(
+    heads_file, score, framed, monkeypatch
+):
+    looks = []
+
+    def look(self, views):
+        looks.append(views[0].image.shape[:2])
+        return [some((100, 100, 300, 300, score), (10, 10, 90, 90, 0.9)) for _ in views]
+
+    monkeypatch.setattr(headnet.HeadNet, "_look", look)
+    detector = headnet.load(heads_file, threads=1)
+    detector.detect(np.zeros((480, 640, 3), np.uint8))
+    assert looks == [(480, 640), (192, 256), (224, 256)][: 2 + framed]

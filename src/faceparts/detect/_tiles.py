@@ -28,8 +28,8 @@ MAX_TILES = 24
 MIDDLE_PX = 2048
 """Longer side of the tiled level between whole view and tiles, for pictures of twice that side."""
 
-FAR_PX = 640
-"""Longer side of the far look at large pictures: large heads are easiest to see small."""
+FAR_PX = (256, 640)
+"""Longer sides of the far looks: heads that fill much of a picture are easiest to see small."""
 
 FRAMED_PX = 128
 """Longer side of the framed look: the picture in the middle of a grey frame."""
@@ -144,13 +144,13 @@ def views(
 
 
 def far_views(image: Image) -> list[View]:
-    """Looks for heads that fill much of the picture, none of them enlarged.
+    """The whole picture at the sizes of `FAR_PX`, never enlarged.
 
-    The framed look, and for pictures at least half again as large as `FAR_PX` one at that size.
+    The first always; each other only where the picture is at least half again as large.
     """
     longer = max(image.shape[:2])
-    far = [_scale_to_side(image, FAR_PX / longer)] if longer >= 1.5 * FAR_PX else []
-    return [framed_view(image), *far]
+    sides = [FAR_PX[0], *(px for px in FAR_PX[1:] if longer >= 1.5 * px)]
+    return [_scale_to_side(image, min(1.0, px / longer)) for px in sides]
 
 
 def framed_view(image: Image) -> View:

@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 
 from faceparts.crops import check_image
 from faceparts.detect._suppress import suppress
-from faceparts.detect._tiles import View, closer_views, far_views, is_cut, stack_padded, views
+from faceparts.detect._tiles import (
+    View,
+    closer_views,
+    far_views,
+    framed_view,
+    is_cut,
+    stack_padded,
+    views,
+)
 from faceparts.errors import BadWeights, UsageError
 from faceparts.types import POINTS, Head, Image, ModelCard
 from faceparts.weights import Net, normalise, open_net
@@ -38,6 +46,12 @@ SEEN = 0.3
 
 FAR_FROM_PX = 40
 """Heads of at least this size in the far look count; smaller ones are the other looks' business."""
+
+CLOSE_UP = 0.3
+"""A head of at least this share of the picture's shorter side is a close-up."""
+
+SURE = 0.6
+"""Only where no close-up has at least this score is the picture looked at in a grey frame."""
 
 SMALL_HEAD_PX = 64
 """Where a head of at most this size is suspected, the picture is looked at once more, enlarged."""
@@ -199,10 +213,10 @@ class HeadNet:
         if self._tiles and (found.sizes_px() <= SMALL_HEAD_PX).any():
             closer = closer_views(image, whole_px=self._max_side_px, batch=self._batch)
             found = prefer_closer(found, [c for some in closer for c in self._look(some)])
-        for far in far_views(image):
-            seen_far = self._look([far])[0]
-            large = seen_far.sizes_px() >= FAR_FROM_PX * max(far.ratio_xy)
-            found = join([found, seen_far.take(large)])
+        found = join([found, *map(self._look_far, far_views(image))])
+        large = found.sizes_px() >= CLOSE_UP * min(image.shape[:2])
+        if not (found.scores[large] >= SURE).any():
+            found = join([found, self._look_far(framed_view(image))])
         found = found.take(found.scores >= self._threshold)
         best = found.take(suppress(found.boxes_xyxy, found.scores))
         return [
@@ -211,6 +225,11 @@ class HeadNet:
                 best.boxes_xyxy, best.scores, best.points.astype(np.float32), strict=True
             )
         ]
+
+    def _look_far(self, far: View) -> Candidates:
+        """What is large in a view that shows the whole picture small."""
+        found = self._look([far])[0]
+        return found.take(found.sizes_px() >= FAR_FROM_PX * max(far.ratio_xy))
 
     def _look(self, some: list[View]) -> list[Candidates]:
         """Run the net on views of one size."""
