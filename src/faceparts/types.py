@@ -300,6 +300,8 @@ class ModelCard:
         output: what a parser's file puts out: ``"probs"`` or ``"logits"``.
         threshold: score from which a detector's find counts by default.
         notes: anything else a user must know.
+        shrink_px: crops are first scaled down to this side and back, for nets that were trained on
+            small pictures enlarged; 0 = never.
     """
 
     name: str
@@ -317,6 +319,7 @@ class ModelCard:
     output: str = "probs"
     threshold: float = 0.5
     notes: str = ""
+    shrink_px: int = 0
 
 
 class HeadDetector(Protocol):

@@ -32,7 +32,8 @@ MODELS = Path(__file__).parent / "models"
 """Folder of the shipped nets."""
 
 MAX_CARD_CHARS = 65_536
-MAX_FILE_BYTES = 512 * 2**20
+MAX_FILE_BYTES = 1024 * 2**20
+"""The largest net that is known to be used, FCN-8s as published, has 537 million bytes."""
 
 _SUFFIXES = {"int8": ".int8.onnx", "fp32": ".onnx"}
 _CUDA = "CUDAExecutionProvider"
@@ -83,6 +84,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "output": (lambda v: v in ("probs", "logits"), "'probs' or 'logits'"),
     "threshold": (_between(0, 1), "a number 0..1"),
     "notes": (_is_text, "a text"),
+    "shrink_px": (lambda v: type(v) is int and 0 <= v <= 4096, "a whole number 0..4096"),
 }
 _REQUIRED = tuple(f.name for f in fields(ModelCard))[:12]
 

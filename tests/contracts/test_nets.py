@@ -33,10 +33,12 @@ class Wanted(NamedTuple):
 
 COMPACT = {"width": 8, "stem": 16, "blocks": 1, "modules": (1, 1, 1)}
 WANTED = {
+    "bisenet": Wanted(5, 64, 1, 4e5, {"stem": 8, "head": 16}, 0.93),
     "fcn8s": Wanted(5, 128, 1, 1e6, {"width": 1 / 16, "skip_scales": (1, 1)}, 0.9),
     "headnet": Wanted(26, 64, 4, 1.3e6),
     "higherhrnet": Wanted(34, 64, 2, 4e5, COMPACT),
     "partnet": Wanted(19, 32, 1, 3e6),
+    "segformer": Wanted(5, 64, 1, 1.7e5, {"hidden": (8, 16, 20, 32), "decoder": 32}),
 }
 
 

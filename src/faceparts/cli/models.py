@@ -10,14 +10,41 @@ from typing import Any
 
 import click
 
+from faceparts.cli._importing import COMMANDS
 
-@click.command("models")
+
+class _WithImports(click.Command):
+    """A command whose first word may also be one of `_importing.COMMANDS`.
+
+    Not a group: names and files follow ``models`` directly.
+    """
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """The context of this command, or of the import that the first word names."""
+        command = COMMANDS.get(args[0]) if args else None
+        if command is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return command.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+
+@click.command("models", cls=_WithImports)
 @click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Everything on the cards, as JSON.")
 def models(names: Sequence[str], as_json: bool) -> int:
     """List the nets with their parts, terms and measured results.
 
     Without arguments all nets that come with faceparts; else those named, or ONNX files.
+
+    \b
+    Weights of others become ONNX files with a card by
+      faceparts models import-caffe FILE.caffemodel -o DIR   (see its --help)
+      faceparts models import FILE -o DIR                    (see its --help)
     """
     from faceparts import weights
 

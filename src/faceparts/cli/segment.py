@@ -9,7 +9,26 @@ import click
 from faceparts.cli._options import Common, common_options
 
 
-@click.command("segment")
+class _WithInput(click.Command):
+    """A command whose inputs may be given as ``--input INPUT`` too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take every ``--input`` before ``--`` for what it introduces."""
+        end = args.index("--") if "--" in args else len(args)
+        plain = [a.removeprefix("--input=") for a in args[:end] if a != "--input"]
+        if end and args[end - 1] == "--input":
+            raise click.BadOptionUsage("--input", "Option '--input' requires an argument.", ctx)
+        return super().parse_args(ctx, plain + args[end:])
+
+
+@click.command("segment", cls=_WithInput)
+@click.option(
+    "--input",
+    "introduced",
+    metavar="INPUT",
+    expose_value=False,
+    help="A picture or folder, the same as INPUT without it.",
+)
 @click.option("--masks", is_flag=True, help="One black and white PNG a face and part.")
 @click.option("--cutouts", is_flag=True, help="One transparent PNG (RGBA) a face.")
 @click.option("--overlay", is_flag=True, help="The picture with part colours, boxes and points.")

@@ -16,6 +16,9 @@ from faceparts.weights import Net, normalise, open_net
 MAX_BATCH = 16
 """Crops that go through the net at once; more are cut into chunks, so that memory is bounded."""
 
+_FULL_BATCH_PX = 256
+"""Side of crops up to which so many go at once; larger ones are fewer, of as many pixels."""
+
 
 class OnnxSegmenter:
     """A parser in an ONNX file.
@@ -43,7 +46,7 @@ class OnnxSegmenter:
         if len(shape) != 4:
             raise BadWeights(f"{net.path}: output {self._output!r} is {shape}, wanted (N, K, s, s)")
         self._check_parts(shape[1])
-        self._chunk = batch or MAX_BATCH
+        self._chunk = batch or max(1, min(MAX_BATCH, MAX_BATCH * _FULL_BATCH_PX**2 // size_px**2))
 
     @property
     def card(self) -> ModelCard:
@@ -71,6 +74,8 @@ class OnnxSegmenter:
         probs = np.empty((len(crops), len(self.label_set.parts), size_px, size_px), np.float32)
         for start in range(0, len(crops), self._chunk):
             chunk = crops[start : start + self._chunk]
+            if 0 < self.card.shrink_px < size_px:
+                chunk = shrink_and_grow(chunk, self.card.shrink_px)
             values = self._net.run(normalise(chunk, self.card))[self._output]
             self._check_parts(values.shape[1])
             if self.card.output == "logits":
@@ -85,6 +90,16 @@ class OnnxSegmenter:
                 f"{self._net.path}: puts out {count} parts, "
                 f"label set {self.label_set.name!r} has {wanted}"
             )
+
+
+def shrink_and_grow(crops: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """Scale (N, S, S, 3) pictures down to a side, by area, and back, bilinearly: ``shrink_px``."""
+    out = np.empty_like(crops)
+    small, large = (side_px, side_px), (crops.shape[2], crops.shape[1])
+    for crop, target in zip(crops, out, strict=True):
+        less = cv2.resize(crop, small, interpolation=cv2.INTER_AREA)
+        cv2.resize(less, large, dst=target, interpolation=cv2.INTER_LINEAR)
+    return out
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
