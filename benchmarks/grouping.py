@@ -4,8 +4,8 @@ Scenes have 0 to 30 people that stand, turn and cross, 0 to 60 % of their joints
 scatter by up to half of what two people differ, on maps of 32 to 72 pixels; every scene is grouped
 by the package and by ``tests/grouping_reference.py``, and must come out the same to the last bit.
 Also counted, on the first 300: scenes on which the costs of the authors' code join peaks otherwise,
-and of the joints that were drawn, those that either rule gives to somebody else. Times are for 30 people on 17 maps
-of 256 x 256, one thread: the least and the median of processor and wall time.
+and of the joints that were drawn, those that either rule gives to somebody else. Times are for 30
+people on 17 maps of 256 x 256, one thread: least and median of processor and wall time.
 """
 
 from __future__ import annotations
