@@ -169,3 +169,74 @@ def test_unknown_labels_are_not_counted() -> None:
     row = measure(replace(face, labels=ids))
     assert row["area_skin_px"] == 12
     assert row["confidence_mean"] == pytest.approx((6 * 0.5 + 15 * 0.8) / 21)
+
+
+# --- yaw and pitch ---
+
+
+def mirrored(face: Face) -> Face:
+    x0, y0, x1, y1 = face.window_xyxy
+    width = face.source_hw[1]
+    swap = np.array(face.label_set.mirror, np.uint8)
+    return replace(
+        face,
+        labels=np.ascontiguousarray(swap[face.labels[:, ::-1]]),
+        confidence=np.ascontiguousarray(face.confidence[:, ::-1]),
+        window_xyxy=(width - x1, y0, width - x0, y1),
+    )
+
+
+def test_a_face_from_the_front_has_no_yaw() -> None:
+    row = measure(drawn_face((320, 400), (200, 160), (180, 240))[1])
+    assert row["yaw_deg"] == pytest.approx(0, abs=6)
+    assert abs(row["pitch_deg"]) < 25
+
+
+@pytest.mark.parametrize("label_set", [labels.CELEBA19, labels.LAPA11, labels.FASSEG6])
+def test_a_mirrored_face_has_the_negated_yaw(label_set: LabelSet) -> None:
+    face = drawn_face((320, 401), (180, 150), (150, 220), roll_deg=7, label_set=label_set)[1]
+    ids = face.labels.copy()
+    ids[:, : ids.shape[1] // 3] = 0  # something covers one side
+    face = replace(face, labels=ids)
+    one, other = measure(face), measure(mirrored(face))
+    assert abs(one["yaw_deg"]) > 1
+    assert other["yaw_deg"] == -one["yaw_deg"]
+    assert other["pitch_deg"] == pytest.approx(one["pitch_deg"], nan_ok=True)
+
+
+def test_no_pose_without_the_parts_for_it() -> None:
+    for face in (
+        drawn_face(label_set=labels.LFW3)[1],
+        drawn_face(label_set=labels.FACE2)[1],
+        drawn_face(from_behind=True)[1],
+        drawn_face(center_xy=(-400, -400))[1],
+        tiny_face(),
+    ):
+        row = measure(face)
+        assert math.isnan(row["yaw_deg"])
+        assert math.isnan(row["pitch_deg"])
+
+
+def test_a_head_turned_to_its_right_has_a_positive_yaw() -> None:
+    """Nose, eyes and mouth move to the picture's left, an ear appears on its right."""
+    ids = np.zeros((240, 220), np.uint8)
+    part = labels.CELEBA19.id
+    y, x = np.mgrid[:240, :220]
+
+    def paint(name: str, cx: float, cy: float, rx: float, ry: float) -> None:
+        ids[((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1] = part(name)
+
+    paint("hair", 120, 110, 90, 100)
+    paint("skin", 85, 140, 55, 80)
+    paint("left_ear", 160, 135, 12, 22)
+    paint("right_eye", 48, 120, 7, 6)
+    paint("left_eye", 85, 120, 13, 6)
+    paint("right_brow", 48, 105, 8, 4)
+    paint("left_brow", 88, 105, 17, 4)
+    paint("nose", 48, 145, 12, 22)
+    paint("upper_lip", 58, 182, 20, 6)
+    paint("lower_lip", 58, 192, 18, 6)
+    crop = Crop(np.zeros((8, 8, 3), np.uint8), np.eye(2, 3), ids.shape)
+    head = Head((30, 10, 210, 220), 1, Head.no_points())
+    face = Face(head, crop, ids, np.ones(ids.shape, np.float32), (0, 0, 220, 240), labels.CELEBA19)
+    assert 20 < measure(face)["yaw_deg"] < 80

@@ -14,6 +14,12 @@ Columns, in this order (``nan`` wherever a value is undefined, never 0 or -1):
 - ``interocular_px``, ``roll_deg``: distance between the eyes and angle of the line from the
   subject's right to left eye; 0 upright, positive clockwise as seen in the picture, -180..180.
   From the eyes' centroids where the parser found both, else from the detector's points.
+- ``yaw_deg``: how far the head is turned, about -90..90; 0 from the front, positive when the
+  subject turns to its own right, so that the nose points to the left of the picture. From the part
+  map alone (docs/headpose.md says how well); ``nan`` where the label set lacks skin, nose, eyes,
+  mouth or hair, or the face cannot be seen.
+- ``pitch_deg``: how far it is raised, positive when it looks up; 0 is the level head of FASSEG V3.
+  ``nan`` where ``yaw_deg`` is, and beyond 50 degrees of yaw. Rougher than the yaw.
 - ``skin_l``, ``skin_a``, ``skin_b``: mean CIE L*a*b* (D65) of the skin pixels that the parser saw.
 - ``skin_ita_deg``: individual typology angle, atan((L* - 50) / b*) in degrees (Chardon, Cretois and
   Hourseau, "Skin colour typology and suntanning pathways", Int. J. Cosmetic Science 13, 1991):
@@ -30,6 +36,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceparts._headpose import measure_pose
 from faceparts.labels import BARE_FACE
 from faceparts.types import POINTS, Face
 
@@ -41,6 +48,9 @@ def measure(face: Face) -> dict[str, float]:
     """One row of numbers about a face; the columns are listed at the top of this file.
 
     The columns depend on the face's label set alone, so rows of one model make a table.
+
+    Raises:
+        BadWeights: the shipped file of the head pose is missing or damaged.
     """
     x0, y0, x1, y1 = face.head.box_xyxy
     width, height = face.head.size_wh
@@ -79,6 +89,7 @@ def measure(face: Face) -> dict[str, float]:
     dx, dy = (left - right).tolist()
     row["interocular_px"] = math.hypot(dx, dy)
     row["roll_deg"] = math.degrees(math.atan2(dy, dx))
+    row["yaw_deg"], row["pitch_deg"] = measure_pose(face.labels, face.label_set)
 
     lightness, red, yellow = _mean_skin(face)
     row |= {"skin_l": lightness, "skin_a": red, "skin_b": yellow}

@@ -1,0 +1,348 @@
+"""Head pose: targets, trees, scores, recipes and a whole run on drawn photos."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from faceparts import _headpose, _layout
+from faceparts.errors import BadData, BadRecipe
+from faceparts.labels import CELEBA19, FASSEG6
+from faceparts.train import _headpose_classic as classic
+from faceparts.train import _headpose_modern as modern
+from faceparts.train import config, headpose_run
+from faceparts.train import headpose as pose
+from faceparts.train._headpose_recipe import Pseudo, recipe_from_table
+
+RECIPE = config.find_recipe("headpose-fasseg")
+
+
+def shipped_table() -> dict[str, Any]:
+    return tomllib.loads(RECIPE.read_text("utf-8"))
+
+
+# --- targets --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("yaw", [-40.0, 0.0, 25.0])
+@pytest.mark.parametrize("pitch", [-20.0, 0.0, 15.0])
+@pytest.mark.parametrize("roll", [-10.0, 30.0])
+def test_the_pose_of_turned_points(yaw: float, pitch: float, roll: float) -> None:
+    points = np.zeros((478, 3))
+    for i, (right, left) in enumerate(pose.PAIRS):
+        points[right], points[left] = (-1 - i, i, 0), (1 + i, i, 0)
+    points[pose.TOP], points[pose.CHIN] = (0, -5, 0), (0, 5, 0)
+    a, b, c = np.radians([yaw, pitch, roll])
+    about_y = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
+    # positive pitch: the back of the head goes down, so its z axis gains y
+    about_x = np.array([[1, 0, 0], [0, math.cos(b), math.sin(b)], [0, -math.sin(b), math.cos(b)]])
+    about_z = np.array([[math.cos(c), -math.sin(c), 0], [math.sin(c), math.cos(c), 0], [0, 0, 1]])
+    assert pose.pose_of_points(points @ (about_y @ about_x).T)[:2] == pytest.approx((yaw, pitch))
+    assert pose.pose_of_points(points @ about_z.T)[2] == pytest.approx(roll)
+
+
+def test_series_that_are_turned_as_a_whole() -> None:
+    yaw = np.array([-30.0, 0, 30, 90, -30, 0, 30, 90])
+    owner = np.array([1, 1, 1, 1, 2, 2, 2, 2])
+    told = yaw + np.where(owner == 1, 8, -3) + np.array([0, 1, -1, -40, 0, 0, 0, 0])
+    rows = pose.Rows(np.zeros((8, 1), np.float32), np.zeros((8, 1), np.float32), yaw, yaw, owner)
+    assert pose.session_offsets(rows, told).tolist() == [8] * 4 + [-3] * 4
+
+
+def test_scores_by_hand() -> None:
+    one = pose.score(np.array([1.0, 20.0, -100.0, 44.0]), [0, 30, -90, 75])
+    assert one["photos"] == 4
+    assert one["mae_deg"] == pytest.approx((1 + 10 + 10 + 31) / 4)
+    assert one["pose_mae_deg"] == (0 + 15 + 0 + 30) / 4
+    assert one["pose_accuracy"] == 0.5
+    assert one["within_15_deg"] == 0.75
+    confusion = np.array(one["confusion"])
+    assert confusion.sum() == 4
+    assert confusion[(30 + 90) // 15, (15 + 90) // 15] == 1
+    assert confusion[(75 + 90) // 15, (45 + 90) // 15] == 1
+
+
+# --- trees ----------------------------------------------------------------------------------------
+
+
+def drawn_rows(people: int = 4, seed: int = 0) -> pose.Rows:
+    """Feature 5 is the yaw, feature 6 the pitch, the rest noise; the mirror negates feature 5."""
+    rng = np.random.default_rng(seed)
+    count, width = people * 13, len(_layout.column_names())
+    yaw = np.tile(np.arange(-90, 91, 15), people).astype(float)
+    pitch = rng.uniform(-20, 20, count)
+    first = rng.integers(-50, 50, (count, width)).astype(np.float32)
+    first[:, 5], first[:, 6] = 10 * yaw, 20 * pitch
+    second = first.copy()
+    second[:, 5] *= -1
+    return pose.Rows(np.rint(first), np.rint(second), yaw, pitch, np.repeat(np.arange(people), 13))
+
+
+HOW = pose.TreeSettings(20, 20, 1, 1.0)
+
+
+def test_exported_trees_say_what_scikit_learn_says() -> None:
+    rows = drawn_rows()
+    fitted = pose.fit_angle(rows, "yaw", HOW, 0)
+    trees = pose.to_trees(fitted)
+    trees.check(rows.first.shape[1])
+    told = [trees.predict(f.astype(np.int16)) for f in rows.first]
+    assert told == pytest.approx(fitted.predict(rows.first), abs=1 / _headpose.PER_DEGREE)
+
+
+def test_people_left_out_are_told_from_others() -> None:
+    rows = drawn_rows()
+    told = pose.predict_left_out(rows, None, "yaw", HOW, 0)
+    assert np.abs(told - rows.yaw_deg).mean() < 8
+    # Nobody learns from the person that is told: with wrong labels it changes nothing for itself.
+    wrong = np.where(rows.owner == 2, -rows.yaw_deg, rows.yaw_deg)
+    again = pose.predict_left_out(replace(rows, yaw_deg=wrong), None, "yaw", HOW, 0)
+    assert again[rows.owner == 2] == pytest.approx(told[rows.owner == 2])
+    assert not np.allclose(again, told)
+
+
+def test_answers_of_the_mirror_are_used() -> None:
+    rows = drawn_rows()
+    for angle, sign in (("yaw", -1), ("pitch", 1)):
+        fitted = pose.fit_angle(rows, angle, HOW, 0)
+        swapped = replace(rows, first=rows.second, second=rows.first)
+        assert pose.predict_angle(fitted, swapped, angle) == pytest.approx(
+            sign * pose.predict_angle(fitted, rows, angle)
+        )
+
+
+def test_too_few_targets() -> None:
+    rows = drawn_rows(1)
+    with pytest.raises(BadData, match="headpose: 0 rows with a known pitch; wanted at least 10"):
+        pose.fit_angle(replace(rows, pitch_deg=np.full(13, np.nan)), "pitch", HOW, 0)
+
+
+def test_a_tree_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pose, "MAX_STEP", 3)
+    fitted = pose.fit_angle(drawn_rows(), "yaw", HOW, 0)
+    with pytest.raises(BadData, match=r"headpose: a tree of \d+ nodes; wanted a smaller one"):
+        pose.to_trees(fitted)
+
+
+# --- the classical road ---------------------------------------------------------------------------
+
+
+def test_the_median_of_the_poses() -> None:
+    class Fixed:
+        classes_ = np.array(pose.POSES_DEG)
+
+        def predict_proba(self, rows: np.ndarray) -> np.ndarray:
+            return rows
+
+    probs = np.zeros((2, 13))
+    probs[0, 8] = 1  # surely 30 degrees
+    probs[1, 6], probs[1, 7] = 0.5, 0.5  # between 0 and 15
+    told = classic.predict_poses(Fixed(), probs, probs[:, ::-1])
+    assert told[0] == pytest.approx(30, abs=1e-6)
+    assert told[1] == pytest.approx(7.5, abs=0.02)
+
+
+def test_maps_of_the_mirror() -> None:
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(6), (60, 50)).astype(np.float32)
+    probs[:, :, 0] += 1
+    probs[10:50, 10:40, 2] += 3
+    probs[20:30, 15:20, 4] += 9
+    probs /= probs.sum(axis=2, keepdims=True)
+    one = classic.describe_map(probs, 8)
+    other = classic.describe_map(np.ascontiguousarray(probs[:, ::-1]), 8)
+    assert one[0] == pytest.approx(other[1])
+    assert one[1] == pytest.approx(other[0])
+    assert len(one[0]) == len(_layout.column_names()) + 5 * 64
+
+
+def test_small_photos_and_labels() -> None:
+    photo = classic.shrink_photo(np.zeros((100, 61, 3), np.uint8), 50)
+    assert photo.shape == (50, 30, 3)
+    assert classic.shrink_ids(np.full((100, 61), 3, np.uint8), photo).tolist() == [[3] * 30] * 50
+
+
+# --- recipes --------------------------------------------------------------------------------------
+
+
+def test_the_shipped_recipe_is_read() -> None:
+    recipe = recipe_from_table(shipped_table(), "headpose-fasseg.toml")
+    assert recipe.name == RECIPE.stem
+    assert recipe.roads == ("modern", "classical")
+    assert recipe.pseudo.folders[0] == "distilled/helen"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"colour": 1}, "unknown key 'colour'"),
+        ({"roads": ["side"]}, r"roads = \['side'\]; wanted some of modern, classical"),
+        ({"roads": []}, r"roads = \[\]"),
+        ({"trees": {"yaw_trees": 0}}, r"trees: yaw_trees = 0; wanted 1\.\.10000"),
+        ({"trees": {"leaves": 0}}, "trees: unknown key 'leaves'"),
+        ({"classical": {"folds": 1}}, r"classical: folds = 1; wanted 2\.\.100"),
+        ({"pseudo": {"held_out": 1.0}}, "pseudo: held_out = 1.0"),
+    ],
+)
+def test_wrong_recipes_are_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRecipe, match=message):
+        recipe_from_table(shipped_table() | changed, "r.toml")
+
+
+# --- a whole run ----------------------------------------------------------------------------------
+
+PAINT = {0: (255, 0, 0), 1: (0, 255, 0), 2: (255, 255, 0), 3: (127, 0, 0), 4: (0, 255, 255)}
+PAINT |= {5: (0, 0, 255)}
+TRUE_COLORS = np.array(
+    [(90, 90, 200), (200, 60, 60), (220, 180, 150), (40, 30, 20), (240, 200, 90)]
+)
+
+
+def drawn_head(yaw: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A photo and its FASSEG6 labels: the face slides over the head as it turns."""
+    rng = np.random.default_rng(seed)
+    ids = np.zeros((96, 80), np.uint8)
+    y, x = np.mgrid[:96, :80]
+    shift = -24 * math.sin(math.radians(yaw))
+    for part, cx, cy, rx, ry in (
+        ("hair", 40, 48, 34, 40),
+        ("skin", 40 + 0.7 * shift, 55, 24, 32),
+        ("eyes", 32 + shift, 47, 4, 3),
+        ("eyes", 48 + shift, 47, 4, 3),
+        ("nose", 40 + shift, 56, 4, 7),
+        ("mouth", 40 + shift, 72, 8, 4),
+    ):
+        inside = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
+        ids[inside & ((ids != 0) | (part == "hair"))] = FASSEG6.id(part)
+    colors = np.vstack([TRUE_COLORS, (60, 120, 60)])
+    image = colors[ids] + rng.integers(-12, 12, (96, 80, 3))
+    return np.clip(image, 0, 255).astype(np.uint8), ids
+
+
+@pytest.fixture(scope="module")
+def drawn_v3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    paint = np.array([PAINT[i] for i in range(6)], np.uint8)
+    for part, people, yaws in (
+        ("Train", (1, 2, 3, 4), range(-90, 91, 30)),
+        ("Test", (8,), (-60, 0)),
+    ):
+        for person in people:
+            for yaw in yaws:
+                image, ids = drawn_head(yaw, person * 1000 + yaw)
+                folder = f"+{yaw}" if yaw > 0 else str(yaw)
+                for kind, array in (("RGB", image), ("labels", paint[ids])):
+                    path = root / f"fasseg/V3/{part}_{kind}/{folder}/personne{person:02d}x.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    if kind == "labels" and (part, yaw) == ("Test", 0):
+                        continue  # a photo without a label
+                    cv2.imwrite(str(path), array[..., ::-1])
+    return root
+
+
+SMALL = {
+    "name": "small",
+    "task": "headpose",
+    "trees": {"yaw_trees": 10, "pitch_trees": 2, "min_leaf": 1, "max_features": 0.5},
+    "plain_trees": {"yaw_trees": 10, "pitch_trees": 2, "min_leaf": 1, "max_features": 0.5},
+    "classical": {"features": ["rgb", "xy"], "work_px": 48, "trees": 4, "folds": 2}
+    | {"segments": 60, "pose_trees": 20, "per_class": 15},
+}
+
+
+class DrawnReader:
+    """Stands in for a parser: reads the parts off the drawn colours."""
+
+    def __init__(self, recipe: Any, threads: int) -> None:
+        self.found = type("Found", (), {"label_set": CELEBA19})
+        self.missed: list[str] = []
+
+    def __call__(self, key: str, image: np.ndarray) -> Any:
+        from faceparts.types import Crop, Face, Head
+
+        colors = np.vstack([TRUE_COLORS, (60, 120, 60)])
+        near = np.abs(image[:, :, None].astype(int) - colors).sum(axis=3).argmin(axis=2)
+        names = ("background", "mouth", "skin", "hair", "nose", "left_eye")
+        ids = np.array([CELEBA19.id(n) for n in names], np.uint8)[near]
+        h, w = ids.shape
+        crop = Crop(np.zeros((4, 4, 3), np.uint8), np.eye(2, 3), (h, w))
+        head = Head((0, 0, w, h), 1, Head.no_points())
+        return Face(head, crop, ids, np.ones((h, w), np.float32), (0, 0, w, h), CELEBA19)
+
+
+def test_a_whole_run(drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modern, "MapReader", DrawnReader)
+    headpose_run.train(SMALL, Path("small.toml"), drawn_v3, tmp_path, threads=1, quiet=True)
+    report = json.loads((tmp_path / "report.json").read_text())
+    for road, way in (("modern", "sided"), ("modern", "plain"), ("classical", "pixels")):
+        assert report[road][way]["test"]["photos"] == 2
+        assert report[road][way]["left_out_persons"]["pose_mae_deg"] <= 20
+    assert report["classical"]["pixels"]["segmentation_accuracy"]["left_out_persons"] > 0.8
+    assert "| modern: sided | test | 2 |" in (tmp_path / "report.md").read_text()
+    shipped = _headpose.read(tmp_path / "headpose.npz")
+    assert json.loads(shipped.card)["pitch_known"] is False
+    assert set(shipped.trees) == {("sided", "yaw"), ("plain", "yaw")}
+    nothing = np.zeros(len(_layout.column_names()), np.int16)
+    yaw, pitch = shipped.angles("sided", (nothing, nothing))
+    assert yaw == 0
+    assert math.isnan(pitch)
+
+
+def test_pseudo_labels(drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = tmp_path / "data" / "many"
+    photos.mkdir(parents=True)
+    truth = {}
+    for i, yaw in enumerate(range(-40, 41, 4)):
+        image = drawn_head(yaw, i)[0]
+        cv2.imwrite(str(photos / f"{i:02d}.jpg"), image[..., ::-1])
+        truth[i] = yaw
+    (tmp_path / "data" / "fasseg").symlink_to(drawn_v3 / "fasseg")
+    asked: list[float] = []
+
+    def look(image: np.ndarray, face: np.ndarray) -> tuple[float, float, float]:
+        middle = float(np.nonzero(face)[1].mean())
+        asked.append(middle)
+        return (40 - middle) * 2.0, 5.0 + middle / 10, 0.95
+
+    monkeypatch.setattr(modern, "MapReader", DrawnReader)
+    monkeypatch.setattr(pose, "open_teacher", lambda path: look)
+    table = SMALL | {
+        "roads": ["modern"],
+        "pseudo": {"teacher": "t", "folders": ["many"], "per_folder": 50, "held_out": 0.25},
+    }
+    data = tmp_path / "data"
+    headpose_run.train(table, Path("s.toml"), data, tmp_path / "out", threads=1, quiet=True)
+    report = json.loads((tmp_path / "out/report.json").read_text())["modern"]
+    assert report["pseudo"]["photos"] == 21
+    assert report["pseudo"]["held_out"] == 5
+    assert report["sided"]["yaw_against_teacher"]["photos"] == 5
+    card = json.loads(_headpose.read(tmp_path / "out/headpose.npz").card)
+    assert card["pitch_known"] is True
+
+
+def test_data_that_is_missing(tmp_path: Path, drawn_v3: Path) -> None:
+    with pytest.raises(BadData, match="no photo; wanted FASSEG V3 as published"):
+        pose.list_v3(tmp_path, "Train")
+    wrong = tmp_path / "V3/Train_RGB/+17/personne01.png"
+    wrong.parent.mkdir(parents=True)
+    wrong.write_bytes(b"")
+    with pytest.raises(BadData, match=r"wanted a name such as V3/Train_RGB/\+15/personne01"):
+        pose.list_v3(tmp_path, "Train")
+    with pytest.raises(BadData, match=r"no \.jpg file; wanted a folder of photos"):
+        modern.list_pictures(Pseudo("t", ("none",)), tmp_path, 0)
+
+
+def test_a_teacher_that_is_none(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    path = tmp_path / "teacher.tflite"
+    path.write_bytes(b"nothing")
+    with pytest.raises(BadData, match="not a usable TFLite net"):
+        pose.open_teacher(path)
