@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dataset_folders import draw, write_celebamask
+from dataset_folders import draw, save
 from faceparts.errors import BadData
 from faceparts.train import heads
 from faceparts.train.config import Source
@@ -257,13 +257,13 @@ def test_the_same_step_gives_the_same_batch(world: Path) -> None:
 
 def test_every_kind_of_scene_comes_up(world: Path) -> None:
     task = HeadsTask(HEADS, world)
-    counts = {len(task._scene(64, np.random.default_rng(s)).boxes) for s in range(40)}
+    counts = {len(task._scene(64, np.random.default_rng(s), []).boxes) for s in range(40)}
     assert {1, 2} < counts  # single heads, photos, collages
     only_crops = HeadsTask(replace(HEADS, data=HEADS.data[1:], negatives="", occluders=""), world)
     only_photos = HeadsTask(replace(HEADS, data=HEADS.data[:1], negatives=""), world)
     for seed in range(8):
-        assert only_crops._scene(64, np.random.default_rng(seed)).image.shape == (64, 64, 3)
-        assert len(only_photos._scene(64, np.random.default_rng(seed)).boxes) == 2
+        assert only_crops._scene(64, np.random.default_rng(seed), []).image.shape == (64, 64, 3)
+        assert len(only_photos._scene(64, np.random.default_rng(seed), []).boxes) == 2
 
 
 class Knows(nn.Module):
@@ -315,13 +315,25 @@ def test_validate_counts_peaks_near_heads(world: Path) -> None:
         (int((y0 + y1) / 8), int((x0 + x1) / 8)) for x0, y0, x1, y1 in boxes
     ]  # middles at stride 4
     far = (1, 1)
-    assert task.validate(Peaks(*cells)) == {"recall": 1, "precision": 1}
-    assert task.validate(Peaks(cells[0], far)) == {"recall": 0.5, "precision": 0.5}
-    assert task.validate(Peaks()) == {"recall": 0, "precision": 0}
-    assert HeadsTask(replace(HEADS, val=()), world).validate(Peaks()) == {
-        "recall": 0,
-        "precision": 0,
-    }
+    assert task.validate(Peaks(*cells)) == {"f1": 1, "recall": 1, "precision": 1}
+    assert task.validate(Peaks(cells[0], far)) == {"f1": 0.5, "recall": 0.5, "precision": 0.5}
+    nothing = {"f1": 0, "recall": 0, "precision": 0}
+    assert task.validate(Peaks()) == nothing
+    assert HeadsTask(replace(HEADS, val=()), world).validate(Peaks()) == nothing
+
+
+def test_a_batch_names_its_pictures(world: Path) -> None:
+    task = HeadsTask(HEADS, world)
+    phase = HEADS.phases[0]
+    keys = {key for step in range(12) for key in task.batch(step, phase).keys}
+    assert keys == {f"{root}/{i}" for root in ("people", "rooms") for i in range(2)}
+
+
+def test_two_batches_are_the_halves_of_one(world: Path) -> None:
+    task, phase = HeadsTask(HEADS, world), HEADS.phases[0]
+    whole = task.batch(3, replace(phase, batch=4)).images
+    halves = [task.batch(n, phase).images for n in (6, 7)]
+    assert torch.equal(whole, torch.cat(halves))
 
 
 def test_peaks_are_local_maxima() -> None:
@@ -347,7 +359,8 @@ def test_missing_things(world: Path, tmp_path: Path) -> None:
     with pytest.raises(BadData, match="no occluders"):
         HeadsTask(replace(HEADS, occluders="nothing"), world)
     faceless = replace(draw(), ids=0 * draw().ids)
-    write_celebamask(tmp_path / "people", "train", "a", faceless)
+    save(tmp_path / "people" / "train" / "images" / "a.jpg", faceless.image)
+    save(tmp_path / "people" / "train" / "masks" / "a.png", faceless.ids)
     source = Source("celebamask", "people", "train", 1.0)
     with pytest.raises(BadData, match="people: no head in celebamask split 'train'"):
         HeadsTask(replace(HEADS, data=(source,), val=()), tmp_path)

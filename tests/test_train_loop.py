@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from faceparts.errors import BadRecipe
+from dataset_folders import save
+from faceparts.errors import BadData, BadRecipe
 from faceparts.train import loop
-from faceparts.train.config import Phase, Recipe, recipe_from_table
+from faceparts.train.config import Phase, Recipe, Source, recipe_from_table
+from faceparts.train.distributed import Group
 from faceparts.train.loop import State, TrainingFailed
 from faceparts.train.nets import partnet
+from faceparts.train.state import update_average
 from train_world import HEADS, PARTS, one_thread, state_of, write_world
 
 
@@ -36,6 +39,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return partnet.PartNet(parts, tuple(wide * w for w in widths), depths)
 
     monkeypatch.setattr(partnet, "build", build)
+    monkeypatch.setattr(loop, "write_curves", lambda *_: None)  # half a second each
     with one_thread():
         yield
 
@@ -90,11 +94,18 @@ def test_the_seed_decides(world: Path, tmp_path: Path) -> None:
     assert not torch.equal(first.net.head.weight, other.net.head.weight)
 
 
-def test_what_a_training_leaves(world: Path, tmp_path: Path) -> None:
+def test_what_a_training_leaves(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(loop, "write_curves", lambda *args: drawn.append(args))
     recipe = replace(PARTS, steps=41, val_every=30, phases=(Phase(1.0, 32, 2),))
     out = tmp_path / "new" / "run"
     state = loop.train(recipe, world, out, quiet=True)
-    assert sorted(p.name for p in out.iterdir()) == ["checkpoint.pt", "log.jsonl", "recipe.json"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        *("best.pt", "checkpoint.pt", "log.jsonl", "recipe.json", "run.json")
+    ]
+    assert drawn == [(out / "log.jsonl", "tiny", step) for step in (30, state.best_step)]
     assert recipe_from_table(json.loads((out / "recipe.json").read_text()), "x") == recipe
     rows = rows_of(out)
     assert [r["step"] for r in rows if "loss" in r] == [20, 40]
@@ -102,7 +113,8 @@ def test_what_a_training_leaves(world: Path, tmp_path: Path) -> None:
     for row in rows:
         assert row["s"] >= 0
         if "loss" in row:
-            assert set(row) == {"step", "loss", "lr", "s", "ce", "dice"}
+            assert set(row) == {"step", "loss", "lr", "s", "wait", "ce", "dice"}
+            assert 0 <= row["wait"] <= 1
             assert 0 < row["lr"] <= recipe.lr
         else:
             assert 0 <= row["val"]["mean_f1"] <= 1
@@ -122,7 +134,7 @@ def test_heads_train_too(world: Path, tmp_path: Path) -> None:
     state = loop.train(replace(HEADS, steps=2, save_every=5), world, tmp_path, quiet=True)
     assert state.step == 2
     (row,) = rows_of(tmp_path)
-    assert set(row["val"]) == {"recall", "precision"}
+    assert list(row["val"]) == ["f1", "recall", "precision"]
 
 
 def test_a_loss_that_is_no_number(
@@ -137,7 +149,11 @@ def test_a_loss_that_is_no_number(
 
     monkeypatch.setattr(task, "loss", breaks)
     monkeypatch.setattr(loop, "make_task", lambda recipe, root: task)
-    with pytest.raises(TrainingFailed, match=r"step 3: the loss is nan; lower lr \(0\.002\)"):
+    with pytest.raises(
+        TrainingFailed,
+        match=r"step 3: the loss is nan; pictures of the step: people/\d, people/\d; look at "
+        r"their labels, lower lr \(0\.002\)",
+    ):
         loop.train(PARTS, world, tmp_path, quiet=True)
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert saved["step"] == 3
@@ -287,13 +303,13 @@ def test_the_average_follows_quickly_at_first_and_slowly_then() -> None:
         for value in state.net.state_dict().values():
             value.add_(1)
     state.step = 1
-    loop.update_average(replace(PARTS, ema=0.9), state)  # 2 / 11 of the old
+    update_average(replace(PARTS, ema=0.9), state)  # 2 / 11 of the old
     name = "head.weight"
     torch.testing.assert_close(state.average.state_dict()[name], was[name] + 9 / 11)
     counter = "stem.1.num_batches_tracked"
     assert state.average.state_dict()[counter] == start[counter] + 1
     state.step = 10_000
-    loop.update_average(replace(PARTS, ema=0.9), state)
+    update_average(replace(PARTS, ema=0.9), state)
     torch.testing.assert_close(
         state.average.state_dict()[name], was[name] + 9 / 11 + 0.1 * (1 - 9 / 11)
     )
@@ -322,24 +338,255 @@ def test_a_log_goes_on_in_a_fresh_line(before: str | None, after: str, tmp_path:
     path = tmp_path / "log.jsonl"
     if before is not None:
         path.write_text(before)
-    with loop.open_log(path) as log:
+    with loop.open_log(path, Group()) as log:
+        assert log is not None
         log.write("new\n")
     assert path.read_text() == after
+    with loop.open_log(tmp_path / "other", Group(rank=1, size=2)) as log:
+        loop.write_row(log, {"step": 1})
+    assert [p.name for p in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+class Scores:
+    """A task that says what its validations give."""
+
+    outputs = 19
+
+    def __init__(self, *found: dict[str, float]) -> None:
+        self.found = iter(found)
+        self.exact: list[bool] = []
+
+    def batch(self, step: int, phase: Phase) -> None: ...
+
+    def loss(self, net: nn.Module, batch: Any, progress: float) -> Any:
+        return sum(p.float().pow(2).sum() for p in net.parameters()), {}
+
+    def validate(self, net: nn.Module) -> dict[str, float]:
+        assert not net.training
+        self.exact.append(not torch.is_autocast_enabled("cpu"))
+        return next(self.found)
+
+
+def trained_with(
+    task: Scores, recipe: Recipe, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[State, list[dict[str, Any]]]:
+    monkeypatch.setattr(loop, "make_task", lambda recipe, root: task)
+    state = loop.train(recipe, out, out, quiet=True)
+    return state, [row for row in rows_of(out) if "val" in row]
+
+
+EACH = replace(PARTS, val_every=1, save_every=1, data=(), occluders="")
 
 
 @pytest.mark.parametrize("bf16", [True, False])
-def test_validation_is_as_exact_as_training(bf16: bool) -> None:
+def test_validation_is_as_exact_as_training(
+    bf16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Scores({"mean_f1": 0.5})
+    recipe = replace(EACH, bf16=bf16, steps=1)
+    state, rows = trained_with(task, recipe, tmp_path, monkeypatch)
+    assert task.exact == [not bf16]
+    assert rows == [
+        {"step": 1, "s": round(state.elapsed_s, 1), "val": {"mean_f1": 0.5}, "best": True}
+    ]
+
+
+def test_the_best_checkpoint_is_the_best_on_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Scores(*({"f1": v, "loss": -v} for v in (0.2, float("nan"), 0.5, 0.5, 0.4)))
+    state, rows = trained_with(task, replace(EACH, steps=5), tmp_path, monkeypatch)
+    assert (state.best, state.best_step, state.stale) == (0.5, 3, 2)
+    assert [r["best"] for r in rows] == [True, False, True, False, False]
+    saved = torch.load(tmp_path / "best.pt", weights_only=True)
+    last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert saved.keys() == last.keys()
+    assert (saved["step"], last["step"]) == (3, 5)
+    other = fresh()
+    loop.load_checkpoint(other, tmp_path / "best.pt")
+    assert other.step == 3
+    assert not torch.equal(other.average.head.weight, state.average.head.weight)
+
+
+def test_the_recipe_names_the_score_that_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [{"f1": v, "iou": 1 - v} for v in (0.2, 0.5, 0.4)]
+    recipe = replace(EACH, steps=3, best="iou")
+    state, _ = trained_with(Scores(*found), recipe, tmp_path / "a", monkeypatch)
+    assert (state.best, state.best_step) == (0.8, 1)
+    with pytest.raises(BadRecipe, match="best = 'fq' is no score of task 'parts'; there are: f1, "):
+        trained_with(Scores(*found), replace(recipe, best="fq"), tmp_path / "b", monkeypatch)
+
+
+def test_training_ends_when_nothing_gets_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [{"f1": v} for v in (0.2, 0.5, 0.4, 0.5, 0.1, 0.9)]
+    recipe = replace(EACH, steps=6, patience=2)
+    state, rows = trained_with(Scores(*found), recipe, tmp_path, monkeypatch)
+    assert state.step == len(rows) == 4
+    again, rows = trained_with(Scores(), recipe, tmp_path, monkeypatch)  # nothing left to do
+    assert again.step == len(rows) == 4
+    state, rows = trained_with(
+        Scores(*found[4:]), replace(recipe, patience=0), tmp_path, monkeypatch
+    )
+    assert state.step == len(rows) == 6
+    assert (state.best, state.best_step) == (0.9, 6)
+
+
+def test_without_validation_pictures_nothing_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, rows = trained_with(Scores(), replace(EACH, val=(), steps=2), tmp_path, monkeypatch)
+    assert state.best is None
+    assert not rows
+    assert not (tmp_path / "best.pt").exists()
+
+
+def test_a_checkpoint_of_an_older_version(tmp_path: Path) -> None:
+    """It has the net, the average, the optimiser, the step and the time."""
+    state = fresh()
+    state.step, state.elapsed_s = 7, 1.5
+    path = tmp_path / "checkpoint.pt"
+    loop.save_checkpoint(state, path)
+    saved = torch.load(path, weights_only=True)
+    old = ("net", "average", "optimizer", "step", "elapsed_s")
+    torch.save({key: saved[key] for key in old}, path)
+    other = fresh()
+    loop.load_checkpoint(other, path)
+    assert (other.step, other.elapsed_s, other.best, other.validated) == (7, 1.5, None, -1)
+
+
+class Spotted(nn.Module):
+    """A net without batch norm, with dropout if wanted."""
+
+    def __init__(self, parts: int, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 5, 4, 2)
+        self.drop = nn.Dropout(dropout)
+        self.last = nn.Conv2d(6, parts * 16, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.drop(torch.relu(self.first(x)))
+        return nn.functional.pixel_shuffle(self.last(y), 4)
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partnet, "build", lambda parts, dropout=0.0: Spotted(parts, dropout))
+
+
+ALL = {"ce": 0.5, "ce_sum": 1e-4, "dice": 0.5, "focal": 0.3, "lovasz": 0.4, "boundary": 0.2}
+MIXED = replace(
+    PARTS,
+    data=(
+        Source("celebamask", "people", "train", 0.5),
+        Source("facecrops", "noisy", "all", 0.3, weight=0.6, trust=0.3),
+        Source("figaro", "hair", "all", 0.2),
+    ),
+    phases=(Phase(0.5, 32, 4), Phase(1.0, 64, 4)),
+    optimizer="sgd",
+    lr=0.05,
+    steps=4,
+    bf16=False,
+    val=(),
+)
+
+
+@pytest.mark.parametrize("loss", [{}, ALL], ids=["default", "all"])
+@pytest.mark.parametrize("noisy", ["drop", "soft"])
+def test_accumulated_pieces_are_the_large_batch(
+    loss: dict[str, float], noisy: str, world: Path, tmp_path: Path, plain: None
+) -> None:
+    recipe = replace(MIXED, loss=loss, noisy=noisy)
+    whole = loop.train(recipe, world, tmp_path / "whole", quiet=True)
+    phases = tuple(replace(p, batch=1) for p in recipe.phases)
+    cut = replace(recipe, phases=phases, accumulate=4)
+    pieces = loop.train(cut, world, tmp_path / "pieces", quiet=True)
+    start = loop.make_state(recipe, 19).net.state_dict()
+    for name, value in whole.net.state_dict().items():
+        torch.testing.assert_close(pieces.net.state_dict()[name], value, rtol=0, atol=1e-6)
+        assert (value - start[name]).abs().max() > 1e-3, name
+
+
+def test_batch_norm_remembers_each_piece_once(world: Path, tmp_path: Path) -> None:
+    recipe = replace(MIXED, phases=(Phase(1.0, 32, 2),), accumulate=2, steps=3)
+    net = loop.train(recipe, world, tmp_path, quiet=True).net
+    assert net.state_dict()["stem.1.num_batches_tracked"] == 6
+    assert all(m.track_running_stats for m in loop.batch_norms(net))
+
+
+def test_tasks_without_sums_take_the_mean_of_the_pieces(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
-    class Task:
-        def validate(self, net: nn.Module) -> dict[str, float]:
-            seen.append(torch.is_autocast_enabled("cpu"))
-            return {"mean_f1": 0.5}
+    class Counts(Scores):
+        def batch(self, step: int, phase: Phase) -> int:
+            return step
 
-    log = io.StringIO()
-    loop.note(log, replace(PARTS, bf16=bf16), fresh(), Task())
-    assert seen == [bf16]
-    assert json.loads(log.getvalue()) == {"step": 0, "s": 0.0, "val": {"mean_f1": 0.5}}
+        def loss(self, net: nn.Module, batch: int, progress: float) -> Any:
+            seen.append(batch)
+            return batch * net.head.bias.sum(), {"batch": float(batch)}
+
+    recipe = replace(EACH, steps=20, accumulate=3, val=(), optimizer="sgd", momentum=0.0, clip=0.0)
+    recipe = replace(recipe, lr=1e-3, schedule="constant", warmup=0.0)
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    state, _ = trained_with(Counts(), recipe, tmp_path, monkeypatch)
+    assert seen == list(range(60))
+    (row,) = [r for r in rows_of(tmp_path) if r["step"] == 20]
+    assert row["batch"] == pytest.approx(58)  # mean of 57, 58, 59
+    moved = loop.make_state(recipe, 19).net.head.bias - state.net.head.bias
+    torch.testing.assert_close(moved, torch.full_like(moved, 1e-3 * sum(range(60)) / 3))
+
+
+def test_chance_in_the_net_is_resumed_too(
+    world: Path, tmp_path: Path, plain: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(MIXED, net_options={"dropout": 0.5}, save_every=1)
+    whole = loop.train(recipe, world, tmp_path / "whole", quiet=True)
+    real = loop.take_step
+
+    def stop_at_two(recipe: Recipe, state: State, *rest: Any) -> Any:
+        if state.step == 2:
+            raise KeyboardInterrupt
+        return real(recipe, state, *rest)
+
+    monkeypatch.setattr(loop, "take_step", stop_at_two)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(recipe, world, tmp_path / "twice", quiet=True)
+    monkeypatch.setattr(loop, "take_step", real)
+    torch.manual_seed(99)
+    assert_same(whole, loop.train(recipe, world, tmp_path / "twice", quiet=True))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_change_nothing(workers: int, world: Path, tmp_path: Path) -> None:
+    one = loop.train(replace(PARTS, val=()), world, tmp_path / "1", quiet=True)
+    more = loop.train(replace(PARTS, val=()), world, tmp_path / "n", quiet=True, workers=workers)
+    assert_same(one, more)
+
+
+def test_a_picture_that_is_damaged_while_training(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faceparts.train import pools
+
+    monkeypatch.setattr(pools, "KEEP_BYTES", 0)
+    copied = tmp_path / "data"
+    shutil.copytree(world / "people", copied / "people")
+    task = loop.make_task(PARTS, copied)
+    monkeypatch.setattr(loop, "make_task", lambda recipe, root: task)
+    loop.train(replace(PARTS, steps=1), copied, tmp_path / "out", quiet=True)
+    for path in (copied / "people" / "train" / "masks").iterdir():
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(BadData, match=r"step 1: .*train/masks/\d\.png: not a readable label"):
+        loop.train(PARTS, copied, tmp_path / "out", quiet=True)
+    for path in (copied / "people" / "train" / "masks").iterdir():
+        save(path, np.zeros((4, 5), np.uint8))
+    with pytest.raises(BadData, match=r"step 1: .*train/masks/\d\.png: 5x4 labels for a picture"):
+        loop.train(PARTS, copied, tmp_path / "out", quiet=True)
 
 
 def test_the_bar_is_shown_unless_quiet(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dataset_folders import HW
-from faceparts.errors import BadData, UnknownName
+from faceparts import labels
+from faceparts.errors import BadData, BadRecipe, UnknownName
 from faceparts.labels import CELEBA19
 from faceparts.train import augment, parts
 from faceparts.train.config import Source
@@ -195,6 +197,92 @@ def test_the_same_step_gives_the_same_batch(world: Path, mixed: PartsTask) -> No
     assert not torch.equal(first, second)
 
 
+def test_two_batches_are_the_halves_of_one(mixed: PartsTask) -> None:
+    phase = MIXED.phases[0]
+    whole = mixed.batch(3, replace(phase, batch=4))
+    halves = [mixed.batch(n, phase) for n in (6, 7)]
+    for name in ("images", "labels", "weight", "trusted"):
+        assert torch.equal(getattr(whole, name), torch.cat([getattr(h, name) for h in halves]))
+    assert whole.keys == (*halves[0].keys, *halves[1].keys)
+    assert {key.partition("/")[0] for key in whole.keys} <= {"people", "noisy", "hair"}
+
+
+@pytest.mark.parametrize("name", ["lfw3", "fasseg6", "face2", "hair2", "lapa11"])
+def test_any_label_set_can_be_trained(name: str, world: Path) -> None:
+    sources = (PARTS.data[0], Source("figaro", "hair", "all", 0.2))
+    sources = sources[: 1 if name == "face2" else 2]  # hair says nothing about a bare face
+    task = PartsTask(replace(PARTS, label_set=name, data=sources), world)
+    count = len(labels.get(name).parts)
+    assert task.outputs == parts.outputs_of(task.recipe) == count
+    batch = task.batch(0, PARTS.phases[0])
+    assert set(batch.labels.unique().tolist()) <= {*range(count), *task.codes, IGNORE}
+    net = Says(torch.zeros(1, count, 32, 32).repeat(2, 1, 1, 1))
+    loss, _ = task.loss(net, batch, 0.0)
+    torch.autograd.backward(loss)
+    assert net.logits.grad is not None and net.logits.grad.abs().sum() > 0
+    scores = task.validate(Paints(np.zeros((4, 4), np.uint8), count))
+    assert list(scores) == ["mean_f1", *(f"f1_{p}" for p in labels.get(name).parts)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"occlude": 0.5, "occluders": "occluders"}, "occluders needs a label set with left_eye"),
+        ({"graft": 0.5}, "graft needs a label set with .*; lfw3 has no"),
+    ],
+)
+def test_parts_that_pasting_needs(changed: dict[str, Any], message: str, world: Path) -> None:
+    with pytest.raises(BadRecipe, match=message):
+        PartsTask(replace(PARTS, label_set="lfw3", **changed), world)
+
+
+@pytest.mark.parametrize("name", ["ce_sum", "focal", "lovasz", "boundary"])
+def test_the_recipe_chooses_the_loss(name: str, world: Path, mixed: PartsTask) -> None:
+    logits, ids = random_case(5)
+    one, two = (
+        PartsTask(replace(MIXED, loss=loss), world)
+        for loss in ({name: 1.0}, {"dice": 0.0, name: 3.0})
+    )
+    batch, net = batch_of(ids), Says(torch.from_numpy(logits))
+    first, shares = one.loss(net, batch, 0.0)
+    coarse = shares["coarse"]
+    assert first.item() == pytest.approx(shares[name] + coarse, rel=1e-5)
+    second, shares = two.loss(net, batch, 0.0)
+    times = 3 if name == "ce_sum" else 1  # summed over a picture, as what is certain is
+    assert second.item() == pytest.approx(3 * shares[name] + times * coarse, rel=1e-5)
+    assert set(shares) == {"dice", name, "coarse"}
+
+
+def test_the_fused_loss_is_the_plain_one(mixed: PartsTask) -> None:
+    logits, ids = random_case(6)
+    batch, net = batch_of(ids, (1.0, 0.6)), Says(torch.from_numpy(logits))
+    fused, shares = mixed.loss(net, batch, 0.0)
+    plain, others = mixed.total(mixed.sums(net, batch, 0.0))
+    torch.testing.assert_close(fused, plain)
+    assert shares == pytest.approx(others, rel=1e-4)
+
+
+@pytest.mark.parametrize("how", ["soft", "hard"])
+def test_noisy_labels_may_be_blended(how: str, world: Path) -> None:
+    task = PartsTask(replace(MIXED, noisy=how), world)
+    ids = np.full((1, 2, 2), SKIN, np.uint8)
+    ids[0, 0, 0] = HAIR
+    net = Says(sure_of(SKIN))
+    early, _ = task.loss(net, batch_of(ids, trusted=(False,)), 0.1)
+    late, shares = task.loss(net, batch_of(ids, trusted=(False,)), 0.5)
+    right, _ = task.loss(net, batch_of(ids), 0.5)
+    assert late.item() < early.item() == right.item()
+    assert shares["ce"] > 0.5  # still there, unlike with "drop"
+
+
+def test_a_source_without_weight_says_nothing(mixed: PartsTask) -> None:
+    _, ids = random_case(7)
+    ids[ids == NOT_HAIR] = IGNORE
+    net = Says(torch.randn(2, K, 6, 7))
+    loss, _ = mixed.loss(net, batch_of(ids, (0.0, 0.0)), 0.0)
+    assert loss.item() == 0
+
+
 def test_grafts_come_from_the_first_source(world: Path, mixed: PartsTask) -> None:
     assert mixed.grafts is None
     task = PartsTask(replace(PARTS, graft=1.0), world)
@@ -226,13 +314,13 @@ def test_mirror_keeps_what_is_not_hair(mixed: PartsTask) -> None:
 class Paints(nn.Module):
     """A net that always finds the labels given, whatever the size asked for."""
 
-    def __init__(self, ids: np.ndarray) -> None:
+    def __init__(self, ids: np.ndarray, count: int = K) -> None:
         super().__init__()
-        self.ids = torch.from_numpy(ids)
+        self.ids, self.count = torch.from_numpy(ids), count
 
     def forward(self, x: Tensor) -> Tensor:
-        known = torch.where(self.ids < K, self.ids, 0).long()
-        logits = nn.functional.one_hot(known, K).permute(2, 0, 1)[None].float()
+        known = torch.where(self.ids < self.count, self.ids, 0).long()
+        logits = nn.functional.one_hot(known, self.count).permute(2, 0, 1)[None].float()
         return nn.functional.interpolate(logits, x.shape[2:], mode="nearest")
 
 

@@ -84,10 +84,10 @@ def test_codes_mirror_as_their_parts_do() -> None:
 
 
 def test_what_does_not_fit_is_read_again(world: Path) -> None:
-    whole = read_pool(PEOPLE, world, Codes(CELEBA19))
+    whole = read_pool(PEOPLE, world, Codes(CELEBA19), 10**6)
     one = HW[0] * HW[1] * 4
-    half = read_pool(PEOPLE, world, Codes(CELEBA19), keep_bytes=one)
-    none = read_pool(PEOPLE, world, Codes(CELEBA19), keep_bytes=0)
+    half = read_pool(PEOPLE, world, Codes(CELEBA19), one)
+    none = read_pool(PEOPLE, world, Codes(CELEBA19), 0)
     assert [len(p.kept) for p in (whole, half, none)] == [2, 1, 0]
     assert len(whole) == len(half) == len(none) == 2
     for pool in (half, none):
@@ -101,8 +101,16 @@ def test_what_does_not_fit_is_read_again(world: Path) -> None:
         whole[2]
 
 
+def test_sources_share_what_is_kept(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "KEEP_BYTES", 3 * HW[0] * HW[1] * 4)
+    sources = (PEOPLE, replace(PEOPLE, split="val"))
+    found = pools.read_pools(sources, world, Codes(CELEBA19))
+    assert [len(p.kept) for p in found] == [2, 1]
+    assert [p.source.split for p in found] == ["train", "val"]
+
+
 def test_a_pool_names_its_pictures(world: Path) -> None:
-    pool = read_pool(PEOPLE, world, Codes(CELEBA19))
+    pool = read_pool(PEOPLE, world, Codes(CELEBA19), 0)
     assert all(key.startswith("people/") for key in pool.keys)
     assert len(set(pool.keys)) == 2
     assert pool.pixels.sum() == 2 * HW[0] * HW[1]
@@ -141,13 +149,13 @@ def test_sources_that_cannot_be_used(
 
     monkeypatch.setattr(celebamask, "load", lambda root, split: made)
     with pytest.raises(BadData, match=message):
-        read_pool(replace(PEOPLE, **changed), Path("data"), Codes(FACE2))
+        read_pool(replace(PEOPLE, **changed), Path("data"), Codes(FACE2), 0)
 
 
 def test_a_source_of_heads_has_no_parts(world: Path) -> None:
     source = Source("scut_head", "rooms", "train", 1.0)
     with pytest.raises(BadData, match="has no part labels; use it with task = 'heads'"):
-        read_pool(source, world, Codes(CELEBA19))
+        read_pool(source, world, Codes(CELEBA19), 0)
 
 
 def test_pictures_with_rare_parts_come_more_often() -> None:

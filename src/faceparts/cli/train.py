@@ -25,14 +25,27 @@ from faceparts.errors import UsageError
     "--out",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of this training: checkpoint, log and recipe. If it holds a checkpoint, the "
-    "training goes on from there.",
+    help="Folder of this training. If it holds a checkpoint, the training goes on from there.",
 )
 @click.option("--minutes", type=click.FloatRange(0.05), help="Length by the clock.")
 @click.option("--steps", type=click.IntRange(1), help="Length in steps.")
 @click.option("--init", metavar="NAME|FILE", help="Exported net to start from.")
 @click.option("--seed", type=click.IntRange(0), help="Another seed than the recipe's.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Processor threads; all by default.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Threads that prepare batches.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto takes a graphics card if PyTorch sees one.",
+)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def train(
     recipe: str,
@@ -43,14 +56,21 @@ def train(
     init: str | None,
     seed: int | None,
     threads: int | None,
+    workers: int,
+    device: str,
     quiet: bool,
 ) -> int:
     """Train a model by RECIPE: a TOML file, or the name of a shipped recipe.
+
+    The folder --out gets the checkpoints (checkpoint.pt to go on from, best.pt with the best score
+    on the recipe's validation pictures), the log, curves, and what it was all made from. Several
+    processes or machines: start it with torchrun.
 
     \b
     Example:
       faceparts train partnet --data data --out runs/partnet
       faceparts train headnet --data data --out runs/headnet --minutes 30 --threads 1
+      torchrun --nproc-per-node 2 -m faceparts train partnet --data data --out runs/partnet
     """
     from dataclasses import replace
 
@@ -69,6 +89,15 @@ def train(
             table["seed"] = seed
         _extra("forest_run").train(table, path, data, out, threads=threads, quiet=quiet)
         return 0
+    if table.get("task") == "headpose":
+        if minutes is not None or steps is not None or init is not None:
+            raise UsageError(
+                f"{recipe}: head pose has no steps; leave --minutes, --steps, --init out"
+            )
+        if seed is not None:
+            table["seed"] = seed
+        _extra("headpose_run").train(table, path, data, out, threads=threads, quiet=quiet)
+        return 0
     chosen = config.recipe_from_table(table, str(path))
     if minutes is not None:
         chosen = replace(chosen, minutes=minutes)
@@ -78,7 +107,9 @@ def train(
         chosen = replace(chosen, init=init)
     if seed is not None:
         chosen = replace(chosen, seed=seed)
-    state = _extra("loop").train(chosen, data, out, threads=threads, quiet=quiet)
+    state = _extra("loop").train(
+        chosen, data, out, threads=threads, workers=workers, device=device, quiet=quiet
+    )
     click.echo(f"{out}: {state.step} steps in {state.elapsed_s / 60:.1f} minutes", err=True)
     return 0
 

@@ -112,7 +112,7 @@ class TfliteSegmenter:
 
     def __init__(self, path: Path) -> None:
         try:
-            from ai_edge_litert.interpreter import Interpreter
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
         except ImportError as error:
             raise UsageError(
                 f"{path}: TFLite files need one more package ({error}); "
@@ -121,10 +121,15 @@ class TfliteSegmenter:
         self._path = path
         self._card, tensor = _read_card(path)
         self._label_set = labels.get(self._card.label_set)
+        options: dict[str, Any] = {}
+        if tensor is not None:  # inner tensors outlive a run only without delegates
+            kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            options = {
+                "experimental_preserve_all_tensors": True,
+                "experimental_op_resolver_type": kind,
+            }
         try:
-            self._net: Any = Interpreter(
-                str(path), num_threads=1, experimental_preserve_all_tensors=tensor is not None
-            )
+            self._net: Any = Interpreter(str(path), num_threads=1, **options)
             self._net.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             raise BadWeights(f"{path}: not a readable TFLite file ({error})") from error

@@ -18,7 +18,7 @@ from faceparts.errors import BadData, BadRecipe
 from faceparts.train import augment, scenes
 from faceparts.train.clean import sort_sides
 from faceparts.train.config import Phase, Recipe, Source
-from faceparts.train.inputs import to_input
+from faceparts.train.inputs import device_of, to_input
 from faceparts.train.nets.headnet import POINT_CHANNELS, STRIDE, UNIT_PX
 from faceparts.train.occlude import Occluders, load_occluders
 from faceparts.train.scenes import Scene
@@ -34,7 +34,7 @@ class Batch:
 
     ``heat`` is the target heat; ``care`` is 0 where nothing is asked; ``box`` the four edge
     distances in pixels, ``strength`` how much a cell's box counts; ``points`` dx, dy in pixels and
-    visibility, ``nan`` where unknown.
+    visibility, ``nan`` where unknown; ``keys`` the pictures that the scenes are made of.
     """
 
     images: Tensor
@@ -43,6 +43,7 @@ class Batch:
     box: Tensor
     strength: Tensor
     points: Tensor
+    keys: tuple[str, ...] = ()
 
 
 def make_task(recipe: Recipe, root: Path) -> HeadsTask:
@@ -82,25 +83,30 @@ class HeadsTask:
         self.recipe = recipe
         self.photos: list[list[Scene]] = []
         self.crops: list[list[Scene]] = []
+        self.keys: dict[int, str] = {}
         self.photo_share: list[float] = []
         self.crop_share: list[float] = []
         for source in recipe.data:
-            found = _read_scenes(source, root)
+            found, names = _read_scenes(source, root)
+            self.keys |= {id(s): n for s, n in zip(found, names, strict=True)}
             many = max((len(s.boxes) for s in found), default=0) > 1
             (self.photos if many else self.crops).append(found)
             (self.photo_share if many else self.crop_share).append(source.share)
-        self.val = [s for source in recipe.val for s in _read_scenes(source, root)]
+        self.val = [s for source in recipe.val for s in _read_scenes(source, root)[0]]
         self.empty = _read_negatives(root / recipe.negatives) if recipe.negatives else []
         self.occluders: Occluders | None = None
         if recipe.occluders:
             self.occluders = load_occluders(root / recipe.occluders, held_back=False)
 
     def batch(self, step: int, phase: Phase) -> Batch:
-        """The batch of a step; the same step gives the same batch, whatever came before."""
-        rng = np.random.default_rng((self.recipe.seed, step))
-        images, maps = [], []
-        for _ in range(phase.batch):
-            scene = self._scene(phase.size_px, rng)
+        """The batch of a step; the same step gives the same batch, whatever came before.
+
+        Scenes are numbered through as in `parts.PartsTask.batch`.
+        """
+        images, maps, keys = [], [], list[str]()
+        for i in range(phase.batch):
+            rng = np.random.default_rng((self.recipe.seed, phase.size_px, step * phase.batch + i))
+            scene = self._scene(phase.size_px, rng, keys)
             if rng.random() < 0.5:
                 scene = scenes.mirror(scene)
             images.append(augment.photometric(scene.image, rng, smallest=0.45))
@@ -108,17 +114,20 @@ class HeadsTask:
         heat, care, box, strength, points = (
             torch.from_numpy(np.stack(m)) for m in zip(*maps, strict=True)
         )
-        return Batch(to_input(np.stack(images)), heat, care, box, strength, points)
+        return Batch(to_input(np.stack(images)), heat, care, box, strength, points, tuple(keys))
 
-    def _scene(self, size_px: int, rng: np.random.Generator) -> Scene:
+    def _scene(self, size_px: int, rng: np.random.Generator, keys: list[str]) -> Scene:
+        """One scene; the names of the pictures in it are added to ``keys``."""
         photo, crop = sum(self.photo_share), sum(self.crop_share)
         chance = rng.random() * (photo + crop)
         if self.photos and chance < photo:
             if self.empty and rng.random() < 0.04:
                 empty = self.empty[int(rng.integers(len(self.empty)))]
                 return scenes.cut_photo(empty, size_px, rng)
-            return scenes.cut_photo(_pick(self.photos, self.photo_share, rng), size_px, rng)
-        crops = [self._crop(rng) for _ in range(6)]
+            whole = _pick(self.photos, self.photo_share, rng)
+            keys.append(self.keys[id(whole)])
+            return scenes.cut_photo(whole, size_px, rng)
+        crops = [self._crop(rng, keys) for _ in range(6)]
         if rng.random() < 0.6:
             return scenes.collage(crops, self._background(rng), size_px, rng)
         head_px = size_px * float(np.exp(rng.uniform(np.log(0.15), np.log(1.05))))
@@ -126,8 +135,9 @@ class HeadsTask:
         centre = size_px / 2 + rng.uniform(-slack, slack, 2)
         return scenes.place_head(crops[0], size_px, head_px, centre, rng)
 
-    def _crop(self, rng: np.random.Generator) -> Scene:
+    def _crop(self, rng: np.random.Generator, keys: list[str]) -> Scene:
         crop = _pick(self.crops, self.crop_share, rng)
+        keys.append(self.keys[id(crop)])
         if self.occluders is not None and rng.random() < self.recipe.occlude:
             return scenes.occlude(crop, self.occluders, rng)
         return crop
@@ -157,12 +167,13 @@ class HeadsTask:
         A quick look while training; ``benchmarks/heads.py`` measures precision and recall.
         """
         hits = heads = peaks = right = 0
+        device = device_of(net)
         for scene in self.val[::4]:
             h, w = (-(-n // 64) * 64 for n in scene.image.shape[:2])
             canvas = np.full((h, w, 3), 127, np.uint8)
             canvas[: scene.image.shape[0], : scene.image.shape[1]] = scene.image
-            heat = net(to_input(canvas[None]))[0, 0].float().sigmoid()
-            found = _peaks(heat.numpy(), 0.3)
+            heat = net(to_input(canvas[None]).to(device))[0, 0].float().sigmoid()
+            found = _peaks(heat.cpu().numpy(), 0.3)
             centres = (scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2
             size = np.sqrt(np.prod(scene.boxes[:, 2:] - scene.boxes[:, :2], axis=1))
             gap = np.linalg.norm(found[:, None] - centres[None], axis=2) / np.maximum(size, 1)
@@ -171,7 +182,9 @@ class HeadsTask:
             right += int(near.any(axis=1).sum())
             heads += len(centres)
             peaks += len(found)
-        return {"recall": hits / max(1, heads), "precision": right / max(1, peaks)}
+        recall, precision = hits / max(1, heads), right / max(1, peaks)
+        f1 = 2 * recall * precision / max(1e-9, recall + precision)
+        return {"f1": f1, "recall": recall, "precision": precision}
 
 
 def _pick(stocks: list[list[Scene]], shares: list[float], rng: np.random.Generator) -> Scene:
@@ -180,15 +193,17 @@ def _pick(stocks: list[list[Scene]], shares: list[float], rng: np.random.Generat
     return stock[int(rng.integers(len(stock)))]
 
 
-def _read_scenes(source: Source, root: Path) -> list[Scene]:
-    """A source as scenes; part labels become a head box and points."""
+def _read_scenes(source: Source, root: Path) -> tuple[list[Scene], list[str]]:
+    """A source as scenes, and their names; part labels become a head box and points."""
     module = folder.load("faceparts.datasets", source.name)
     dataset = module.load(root / source.root, source.split)
-    found = []
+    found, names = [], []
     for i in range(len(dataset)):
         sample = dataset[i]
+        name = f"{source.root}/{sample.key}"
         if module.TASK == "heads":
             found.append(Scene(sample.image, sample.boxes_xyxy, sample.points))
+            names.append(name)
             continue
         ids = labels.convert(sample.labels, dataset.label_set, labels.CELEBA19)
         if source.sort_sides:
@@ -196,12 +211,13 @@ def _read_scenes(source: Source, root: Path) -> list[Scene]:
         head = scenes.head_from_labels(ids)
         if head is not None:
             found.append(Scene(sample.image, head[0][None], head[1][None], ids))
+            names.append(name)
     if not found:
         raise BadData(
             f"{root / source.root}: no head in {source.name} split {source.split!r}; "
             "take it out of the recipe"
         )
-    return found
+    return found, names
 
 
 def _read_negatives(path: Path) -> list[Scene]:

@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import inspect
 import json
 import math
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, runtime_checkable
 
 import cv2
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from faceparts import folder
-from faceparts.errors import BadRecipe, FacePartsError
-from faceparts.streams.files import open_atomic, write_atomic
-from faceparts.train.config import Phase, Recipe, phase_at
+from faceparts.errors import BadRecipe
+from faceparts.streams.files import write_atomic
+from faceparts.train.config import Phase, Recipe
+from faceparts.train.curves import write_curves
+from faceparts.train.distributed import Group, join
+from faceparts.train.feed import Feed
+from faceparts.train.provenance import write_run
+from faceparts.train.state import (
+    State,
+    TrainingFailed,
+    batch_norms,
+    load_checkpoint,
+    make_net,
+    make_optimizer,
+    make_state,
+    save_checkpoint,
+    update_average,
+)
+
+__all__ = [
+    "State",
+    "Summing",
+    "Task",
+    "TrainingFailed",
+    "load_checkpoint",
+    "make_net",
+    "make_optimizer",
+    "make_state",
+    "make_task",
+    "save_checkpoint",
+    "train",
+]
+
+LOG_EVERY = 20
+"""Steps between two lines of the log."""
 
 
 class Task(Protocol):
-    """Data, loss and validation of one kind of net."""
+    """Data, loss and validation of one kind of net.
+
+    ``batch`` gives the same for the same number, from any thread; a dataclass of tensors whose
+    ``keys``, if it has them, name its pictures. ``validate`` runs where the net's weights are.
+    """
 
     @property
     def outputs(self) -> int: ...
@@ -38,19 +74,17 @@ class Task(Protocol):
     def validate(self, net: nn.Module) -> dict[str, float]: ...
 
 
-class TrainingFailed(FacePartsError, RuntimeError):
-    """The loss stopped being a number, or a checkpoint does not fit."""
+@runtime_checkable
+class Summing(Protocol):
+    """A task whose loss is made of sums over pictures (`train.losses`).
 
+    A step that is cut into pieces, in time or over processes, is then exactly the whole step. For
+    other tasks it is the mean of the pieces' losses.
+    """
 
-@dataclasses.dataclass
-class State:
-    """All that changes while training; what a checkpoint holds."""
+    def sums(self, net: nn.Module, batch: Any, progress: float) -> dict[str, Tensor]: ...
 
-    net: nn.Module
-    average: nn.Module
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    elapsed_s: float = 0.0
+    def total(self, sums: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]: ...
 
 
 def make_task(recipe: Recipe, root: Path) -> Task:
@@ -59,116 +93,80 @@ def make_task(recipe: Recipe, root: Path) -> Task:
     return task
 
 
-def make_net(recipe: Recipe, outputs: int) -> nn.Module:
-    """A fresh net from the recipe's seed, or filled from ``init``.
-
-    Raises:
-        BadRecipe: the net does not take one of ``net_options``, or needs larger batches.
-    """
-    torch.manual_seed(recipe.seed)
-    build = folder.load("faceparts.train.nets", recipe.net).build
-    try:
-        inspect.signature(build).bind(outputs, **recipe.net_options)
-    except TypeError as error:
-        known = ", ".join([*inspect.signature(build).parameters][1:]) or "none"
-        raise BadRecipe(
-            f"{recipe.name}: net_options of {recipe.net}: {error}; its options: {known}"
-        ) from error
-    net: nn.Module = build(outputs, **recipe.net_options)
-    normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())
-    if normed and any(p.batch < 2 for p in recipe.phases):
-        raise BadRecipe(
-            f"{recipe.name}: batch = 1, but {recipe.net} has batch norm; take a batch of at least 2"
-        )
-    if recipe.init:
-        from faceparts.train.export import load_initial
-
-        load_initial(net, recipe.init)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
-    return net
-
-
-def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
-    """AdamW or SGD; biases and norms do not decay, biases may have another rate."""
-    learnt = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-    decayed = [p for _, p in learnt if p.ndim > 1]
-    rest = [(name, p) for name, p in learnt if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": [p for _, p in rest], "weight_decay": 0.0},
-    ]
-    if recipe.bias_rate != 1:
-        biases = [p for name, p in rest if name.rpartition(".")[2] == "bias"]
-        groups[1]["params"] = [p for name, p in rest if name.rpartition(".")[2] != "bias"]
-        groups.append({"params": biases, "weight_decay": 0.0, "share": recipe.bias_rate})
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
-    return torch.optim.AdamW(groups, lr=recipe.lr)
-
-
-def make_state(recipe: Recipe, outputs: int) -> State:
-    """Fresh net, averaged copy and optimiser."""
-    net = make_net(recipe, outputs)
-    return State(net, copy.deepcopy(net).eval(), make_optimizer(recipe, net))
-
-
 def train(
-    recipe: Recipe, root: Path, out: Path, *, threads: int | None = None, quiet: bool = False
+    recipe: Recipe,
+    root: Path,
+    out: Path,
+    *,
+    threads: int | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    quiet: bool = False,
 ) -> State:
     """Train to the end, or go on from the checkpoint in ``out``.
 
-    Writes ``out/{recipe.json,log.jsonl,checkpoint.pt}``; the checkpoint is replaced atomically.
+    Writes into ``out``: ``recipe.json`` (resolved) and ``run.json`` (versions, data hashes),
+    ``log.jsonl``, ``checkpoint.pt``, and at each validation ``best.pt`` and ``curves.{png,svg}``.
+    Under ``torchrun`` all processes must see the same ``out``; the first one writes.
 
     Args:
         recipe: what to train.
         root: folder that the recipe's data lies in.
         out: folder of this training.
         threads: processor threads; ``None`` = PyTorch's own choice.
+        workers: threads that prepare batches.
+        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         quiet: no progress bar.
 
     Raises:
-        TrainingFailed: the loss is not finite; the message names the step.
+        TrainingFailed: the loss is not finite; the message names step and pictures.
         BadData: a source is missing or damaged.
         UnwritableOutput: a checkpoint cannot be written.
+        UsageError: the device is not there.
     """
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     if threads is not None:
         torch.set_num_threads(threads)
-    task = make_task(recipe, root)
-    state = make_state(recipe, task.outputs)
-    checkpoint = out / "checkpoint.pt"
-    if checkpoint.exists():
-        load_checkpoint(state, checkpoint)
-    table = json.dumps(dataclasses.asdict(recipe), indent=1)
-    write_atomic(out / "recipe.json", table.encode(), force=True)
-    bar = tqdm(total=100.0, initial=100 * progress_of(recipe, state), disable=quiet, unit="%")
-    bar.bar_format = "{l_bar}{bar}| {n:.1f}% [{elapsed}<{remaining}] {postfix}"
-    began = time.monotonic() - state.elapsed_s
-    with ThreadPoolExecutor(1) as pool, open_log(out / "log.jsonl") as log:
-        coming: Future[Any] | None = None
-        while (progress := progress_of(recipe, state)) < 1.0:
-            batch = (
-                coming.result() if coming else task.batch(state.step, phase_at(recipe, progress))
-            )
-            ahead = min(1.0, progress_of(recipe, state, ahead=1))
-            coming = pool.submit(task.batch, state.step + 1, phase_at(recipe, ahead))
-            rate = set_rate(recipe, state.optimizer, progress)
-            loss, parts = take_step(recipe, state, task, batch, progress)
-            state.elapsed_s = time.monotonic() - began
-            if state.step % 20 == 0:
-                row = {"step": state.step, "loss": loss, "lr": rate, "s": round(state.elapsed_s, 1)}
-                log.write(json.dumps({**row, **parts}) + "\n")
-                log.flush()
-                bar.n = 100 * progress
-                bar.set_postfix_str(f"step {state.step} loss {loss:.3f}")
-            if state.step % recipe.val_every == 0:
-                note(log, recipe, state, task)
-            if state.step % recipe.save_every == 0:
-                save_checkpoint(state, checkpoint)
-        note(log, recipe, state, task)
-    save_checkpoint(state, checkpoint)
-    bar.close()
+    with join(device) as group:
+        task = make_task(recipe, root)
+        state = make_state(recipe, task.outputs, group.device)
+        checkpoint = out / "checkpoint.pt"
+        if checkpoint.exists():
+            load_checkpoint(state, checkpoint)
+        if group.first:
+            write_atomic(out / "recipe.json", recipe_json(recipe), force=True)
+            about = {"device": str(group.device), "processes": group.size, "workers": workers}
+            write_run(recipe, root, out / "run.json", **about)
+        began = time.monotonic() - state.elapsed_s
+        with (
+            Feed(task, recipe, group, workers) as feed,
+            open_log(out / "log.jsonl", group) as log,
+            progress_bar(recipe, state, quiet or not group.first) as bar,
+        ):
+            logged = time.monotonic()
+            while (progress := progress_of(recipe, state)) < 1 and not is_stale(recipe, state):
+                batches = feed.take(state.step, lambda n: progress_of(recipe, state, ahead=n))
+                rate = set_rate(recipe, state.optimizer, progress)
+                loss, parts = take_step(recipe, state, task, batches, progress, group)
+                state.elapsed_s = group.tell(time.monotonic() - began)
+                if state.step % LOG_EVERY == 0:
+                    took_s, logged = time.monotonic() - logged, time.monotonic()
+                    row = {"step": state.step, "loss": loss, "lr": rate}
+                    row |= {"s": round(state.elapsed_s, 1), **parts}
+                    row["wait"] = round(feed.waited_s / max(1e-9, took_s), 4)
+                    feed.waited_s = 0.0
+                    write_row(log, row)
+                    bar.n = 100 * progress
+                    bar.set_postfix_str(f"step {state.step} loss {loss:.3f} wait {row['wait']:.0%}")
+                if state.step % recipe.val_every == 0:
+                    validate(recipe, state, task, group, out, log)
+                if state.step % recipe.save_every == 0 and group.first:
+                    save_checkpoint(state, checkpoint)
+            if state.validated != state.step:
+                validate(recipe, state, task, group, out, log)
+        if group.first:
+            save_checkpoint(state, checkpoint)
     return state
 
 
@@ -177,6 +175,11 @@ def progress_of(recipe: Recipe, state: State, *, ahead: int = 0) -> float:
     if recipe.minutes:
         return state.elapsed_s / (60 * recipe.minutes)
     return (state.step + ahead) / recipe.steps
+
+
+def is_stale(recipe: Recipe, state: State) -> bool:
+    """Whether the validation score has not become better for too long."""
+    return 0 < recipe.patience <= state.stale
 
 
 def set_rate(recipe: Recipe, optimizer: torch.optim.Optimizer, progress: float) -> float:
@@ -193,89 +196,168 @@ def set_rate(recipe: Recipe, optimizer: torch.optim.Optimizer, progress: float) 
 
 
 def take_step(
-    recipe: Recipe, state: State, task: Task, batch: Any, progress: float
+    recipe: Recipe, state: State, task: Task, batches: list[Any], progress: float, group: Group
 ) -> tuple[float, dict[str, float]]:
-    """One optimiser step and one step of the averaged weights."""
+    """One optimiser step over the pieces of a batch, and one step of the averaged weights.
+
+    Raises:
+        TrainingFailed: the loss is not finite; the weights are as before the step.
+    """
     state.net.train()
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-        loss, parts = task.loss(state.net, batch, progress)
-    value = float(loss.item())
-    if not math.isfinite(value):
-        raise TrainingFailed(
-            f"step {state.step}: the loss is {value}; lower lr ({recipe.lr}) or set bf16 = false"
-        )
     state.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
+    in_pieces = len(batches) > 1 or group.size > 1
+    learn = learn_from_sums if in_pieces and isinstance(task, Summing) else learn_from_means
+    loss, parts = learn(recipe, state, task, batches, progress, group)
+    if not math.isfinite(loss):
+        keys = [key for batch in batches for key in getattr(batch, "keys", ())]
+        raise TrainingFailed(
+            f"step {state.step}: the loss is {loss}; pictures of the step: "
+            f"{', '.join(keys) or 'not known'}; look at their labels, lower lr ({recipe.lr}), or "
+            "set bf16 = false, and go on from the checkpoint"
+        )
+    group.add_gradients(state.net)
     if recipe.clip:
         torch.nn.utils.clip_grad_norm_(state.net.parameters(), recipe.clip)
     state.optimizer.step()
     state.step += 1
     update_average(recipe, state)
-    return value, parts
+    return loss, parts
 
 
-@torch.no_grad()
-def update_average(recipe: Recipe, state: State) -> None:
-    """Exponential moving average of weights and batch statistics; quick at the start."""
-    decay = min(recipe.ema, (1 + state.step) / (10 + state.step))
-    for mean, now in zip(
-        state.average.state_dict().values(), state.net.state_dict().values(), strict=True
-    ):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(now, 1 - decay)
-        else:
-            mean.copy_(now)
+def learn_from_means(
+    recipe: Recipe, state: State, task: Task, batches: list[Any], progress: float, group: Group
+) -> tuple[float, dict[str, float]]:
+    """Gradient of the mean of the pieces' losses; also what a step in one piece does."""
+    share = 1 / (len(batches) * group.size)
+    values: dict[str, float] = {}
+    for i, batch in enumerate(batches):
+        seed_chance(recipe, state, group, i)
+        with exactness(recipe, group.device):
+            loss, parts = task.loss(state.net, batch, progress)
+        torch.autograd.backward(loss * share)
+        for name, value in {"loss": loss.item(), **parts}.items():
+            values[name] = values.get(name, 0.0) + share * value
+    told = {name: torch.tensor(v, dtype=torch.float64) for name, v in values.items()}
+    if group.size > 1:
+        values = {name: float(v) for name, v in group.add(told).items()}
+    return values.pop("loss"), values
 
 
-def open_log(path: Path) -> TextIO:
-    """Open a log to add lines to; a last line that a kill has cut off is ended first."""
-    cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
-    log = path.open("a", encoding="utf-8")
-    if cut:
-        log.write("\n")
-    return log
+def learn_from_sums(
+    recipe: Recipe, state: State, task: Any, batches: list[Any], progress: float, group: Group
+) -> tuple[float, dict[str, float]]:
+    """Gradient of the whole step's loss, piece by piece.
 
-
-def note(log: TextIO, recipe: Recipe, state: State, task: Task) -> None:
-    """Validate the averaged weights, as exactly as they are trained, and write one line."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-        scores = task.validate(state.average)
-    log.write(
-        json.dumps({"step": state.step, "s": round(state.elapsed_s, 1), "val": scores}) + "\n"
-    )
-    log.flush()
-
-
-def save_checkpoint(state: State, path: Path) -> None:
-    """Write next to the old one, then replace it: an interruption never leaves half a file.
-
-    Raises:
-        UnwritableOutput: the system refuses; the message says what to do.
+    The loss is a function of sums over all pictures. So the sums of all pieces come first (for
+    several pieces in one process: by a forward pass of its own), and then each piece's share of
+    the gradient, with the sums of all others as constants.
     """
-    values = {
-        "net": state.net.state_dict(),
-        "average": state.average.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "step": state.step,
-        "elapsed_s": state.elapsed_s,
-    }
-    with open_atomic(path, force=True) as file:
-        torch.save(values, file)
+
+    def sums(i: int) -> dict[str, Tensor]:
+        seed_chance(recipe, state, group, i)
+        with exactness(recipe, group.device):
+            found: dict[str, Tensor] = task.sums(state.net, batches[i], progress)
+        return found
+
+    whole: dict[str, Tensor] | None = None
+    if len(batches) > 1:
+        with torch.no_grad(), norms_at_rest(state.net):
+            pieces = [sums(i) for i in range(len(batches))]
+        whole = group.add({n: torch.stack([p[n] for p in pieces]).sum(0) for n in pieces[0]})
+    loss, parts = torch.tensor(math.nan), {}
+    for i in range(len(batches)):
+        own = sums(i)
+        whole = whole or group.add(own)
+        loss, parts = task.total({n: whole[n] + (v - v.detach()) for n, v in own.items()})
+        torch.autograd.backward(loss)
+    return loss.item(), parts
 
 
-def load_checkpoint(state: State, path: Path) -> None:
-    """Fill a state from a checkpoint.
+def seed_chance(recipe: Recipe, state: State, group: Group, piece: int) -> None:
+    """Seed what nets draw (dropout) by step and piece: a resumed training draws the same."""
+    number = (recipe.seed, state.step, group.rank, piece)
+    torch.manual_seed(int(np.random.SeedSequence(number).generate_state(1, np.uint64)[0] >> 1))
 
-    Raises:
-        TrainingFailed: the file is damaged or belongs to another net.
-    """
+
+def exactness(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """bf16 for what can bear it, if the recipe says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16)
+
+
+@contextmanager
+def norms_at_rest(net: nn.Module) -> Iterator[None]:
+    """Batch norms work as in training, but do not remember what they see."""
+    norms = batch_norms(net)
+    for norm in norms:
+        norm.track_running_stats = False
     try:
-        saved = torch.load(path, weights_only=True)
-        state.net.load_state_dict(saved["net"])
-        state.average.load_state_dict(saved["average"])
-        state.optimizer.load_state_dict(saved["optimizer"])
-        state.step, state.elapsed_s = int(saved["step"]), float(saved["elapsed_s"])
-    except Exception as error:  # damage shows in a dozen ways, the reader's own errors among them
-        raise TrainingFailed(
-            f"{path}: not a checkpoint of this recipe ({error}); move it away to start anew"
-        ) from error
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def validate(
+    recipe: Recipe, state: State, task: Task, group: Group, out: Path, log: TextIO | None
+) -> None:
+    """Score the averaged weights, as exactly as they are trained; keep the best as ``best.pt``.
+
+    Only pictures of the recipe's ``[[val]]`` are looked at; without any, nothing is done.
+
+    Raises:
+        BadRecipe: ``best`` is none of the task's scores.
+    """
+    state.validated = state.step
+    if not recipe.val:
+        return
+    if group.first:
+        with exactness(recipe, group.device):
+            scores = task.validate(state.average)
+        chosen = recipe.best or next(iter(scores))
+        if chosen not in scores:
+            raise BadRecipe(
+                f"{recipe.name}: best = {chosen!r} is no score of task {recipe.task!r}; "
+                f"there are: {', '.join(scores)}"
+            )
+        better = state.best is None or scores[chosen] > state.best
+        if better:
+            state.best, state.best_step, state.stale = scores[chosen], state.step, 0
+            save_checkpoint(state, out / "best.pt")
+        else:
+            state.stale += 1
+        row = {"step": state.step, "s": round(state.elapsed_s, 1), "val": scores, "best": better}
+        write_row(log, row)
+        write_curves(out / "log.jsonl", recipe.name, state.best_step)
+    state.stale = int(group.tell(state.stale))
+
+
+def progress_bar(recipe: Recipe, state: State, quiet: bool) -> Any:
+    """Share of the training that is done, with the time left."""
+    bar = tqdm(total=100.0, initial=100 * progress_of(recipe, state), disable=quiet, unit="%")
+    bar.bar_format = "{l_bar}{bar}| {n:.1f}% [{elapsed}<{remaining}] {postfix}"
+    return bar
+
+
+@contextmanager
+def open_log(path: Path, group: Group) -> Iterator[TextIO | None]:
+    """Open a log to add lines to; a last line that a kill has cut off is ended first."""
+    if not group.first:
+        yield None
+        return
+    cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+    with path.open("a", encoding="utf-8") as log:
+        if cut:
+            log.write("\n")
+        yield log
+
+
+def write_row(log: TextIO | None, row: dict[str, Any]) -> None:
+    """Add one line to the log, if this process has it."""
+    if log is not None:
+        log.write(json.dumps(row) + "\n")
+        log.flush()
+
+
+def recipe_json(recipe: Recipe) -> bytes:
+    """All that decided a training, defaults included."""
+    return json.dumps(dataclasses.asdict(recipe), indent=1).encode()

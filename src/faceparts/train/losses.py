@@ -154,8 +154,8 @@ def lovasz_part(truth: Tensor, probs: Tensor) -> Tensor:
         truth: (P,) bool, at least one true.
         probs: (P,) the part's probability.
     """
-    errors, order = (truth.float() - probs).abs().sort(descending=True)
-    hit = truth[order].float()
+    errors, order = (truth.to(probs.dtype) - probs).abs().sort(descending=True)
+    hit = truth[order].to(probs.dtype)
     union = hit.sum() + (1 - hit).cumsum(0)
     jaccard = 1 - (hit.sum() - hit.cumsum(0)) / union
     return errors @ jaccard.diff(prepend=jaccard.new_zeros(1))

@@ -91,8 +91,8 @@ class PartsTask:
         self.outputs = len(self.label_set.parts)
         _check_parts(recipe, self.label_set)
         codes = pools.Codes(self.label_set)
-        self.pools = [pools.read_pool(s, root, codes) for s in recipe.data]
-        self.val = [pools.read_pool(s, root, codes) for s in recipe.val]
+        every = pools.read_pools((*recipe.data, *recipe.val), root, codes)
+        self.pools, self.val = every[: len(recipe.data)], every[len(recipe.data) :]
         self.mirror = codes.mirrored()
         self.codes = {c: _mask(parts, self.outputs) for c, parts in codes.parts.items()}
         shares = np.array([p.source.share for p in self.pools])

@@ -7,7 +7,7 @@ the loss asks only that the net's answer lies in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,7 +114,17 @@ class Pool:
         return (self[i] for i in range(len(self)))
 
 
-def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int = KEEP_BYTES) -> Pool:
+def read_pools(sources: Sequence[Source], root: Path, codes: Codes) -> list[Pool]:
+    """All sources of a task; together they keep at most `KEEP_BYTES`. See `read_pool`."""
+    found: list[Pool] = []
+    left = KEEP_BYTES
+    for source in sources:
+        found.append(read_pool(source, root, codes, left))
+        left -= sum(image.nbytes + ids.nbytes for image, ids in found[-1].kept.values())
+    return found
+
+
+def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool:
     """Read every picture of a source once, and keep as many decoded as fit into ``keep_bytes``.
 
     Raises:

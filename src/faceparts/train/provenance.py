@@ -1,0 +1,97 @@
+"""What a training was made from: versions, machine, and a hash of every source's files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from faceparts import __version__
+from faceparts.streams.files import write_atomic
+from faceparts.train.config import Recipe
+
+PACKAGES = ("torch", "numpy", "opencv-python-headless", "onnxruntime")
+CHUNK = 1 << 20
+
+
+def write_run(recipe: Recipe, root: Path, path: Path, **about: Any) -> None:
+    """Write ``run.json``: versions, data hashes, and what else is given.
+
+    Data that has not changed since the last time (same names, sizes and times of change) is not
+    read again.
+    """
+    before = _read(path)
+    known = {row["stamp"]: row for row in before.get("data", []) if "stamp" in row}
+    data = [describe(root, folder, known) for folder in sources(recipe)]
+    values = {"versions": versions(), **about, "data": data}
+    write_atomic(path, json.dumps(values, indent=1).encode(), force=True)
+
+
+def sources(recipe: Recipe) -> list[str]:
+    """Folders and files below the data root that decide a training, each once, sorted."""
+    named = [source.root for source in (*recipe.data, *recipe.val)]
+    named += [recipe.occluders, recipe.negatives, recipe.distill.model]
+    return sorted({name for name in named if name})
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that have a say."""
+    found = {"faceparts": __version__, "python": platform.python_version()}
+    found["machine"] = platform.machine()
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # another build of the same package may be there instead
+            found[name] = "not installed under this name"
+    return found
+
+
+def describe(root: Path, name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Number, bytes and SHA-256 of the files of a source.
+
+    The hash is over the lines ``sha256  relative/path`` of all files in sorted order, as
+    ``sha256sum`` prints them.
+
+    Args:
+        root: data root.
+        name: folder or file below it.
+        known: earlier answers by their stamp.
+    """
+    top = root / name
+    files = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top]
+    files = [p for p in files if p.is_file()]
+    stamps = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
+    stamp = hashlib.sha256("\n".join([name, *stamps]).encode()).hexdigest()
+    if stamp in known:
+        return known[stamp]
+    total = hashlib.sha256()
+    for path in files:
+        total.update(f"{_hash(path)}  {path.relative_to(root).as_posix()}\n".encode())
+    size = sum(p.stat().st_size for p in files)
+    return {
+        "root": name,
+        "files": len(files),
+        "bytes": size,
+        "sha256": total.hexdigest(),
+        "stamp": stamp,
+    }
+
+
+def _hash(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The last ``run.json``; empty if there is none, or none that can be read."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
