@@ -13,8 +13,9 @@
    "head" cuts around the largest head that our detector finds (the whole photo where it finds
    none), "whole" pads the photo to a square with grey. mIoU is over the six classes, pooled.
    "outlines as FASSEG draws them": FASSEG paints eyes with their lids and a narrower nose, so the
-   outlines of eyes, nose and mouth are moved before scoring by what was measured on the 14 V2
-   training photos that are not test photos too (faceparts.evaluate.outlines).
+   outlines of eyes, nose and mouth are moved before scoring by what was measured on the 11 V2
+   training photos that are neither test photos too nor near copies of one
+   (faceparts.evaluate.outlines).
 3. visible: the celebamask pictures with pasted hands, masks, sunglasses and textures from files
    that training never saw. The truth is the face (skin, nose, eyes, brows, mouth, lips) minus what
    was pasted; glasses are not scored. IoU of the face, pooled over the set, and the mean over the

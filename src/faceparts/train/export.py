@@ -271,10 +271,10 @@ def calibration_batches(task: Any, recipe: Recipe, count: int) -> list[NDArray[n
 
 
 def write_checksums(folder: Path) -> None:
-    """Write ``SHA256SUMS`` for all ``*.onnx`` of a folder."""
+    """Write ``SHA256SUMS`` for all ``*.onnx`` and ``*.npz`` of a folder."""
     lines = [
         f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n"
-        for p in sorted(folder.glob("*.onnx"))
+        for p in sorted((*folder.glob("*.onnx"), *folder.glob("*.npz")))
     ]
     write_atomic(folder / "SHA256SUMS", "".join(lines).encode(), force=True)
 
