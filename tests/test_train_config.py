@@ -18,7 +18,7 @@ from faceparts.errors import BadRecipe
 from faceparts.train import config
 
 SHIPPED = sorted(
-    p.stem for p in config.RECIPES.glob("*.toml") if not p.stem.startswith("forest-")
+    p.stem for p in config.RECIPES.glob("*.toml") if not p.stem.startswith(("forest-", "headpose-"))
 )
 
 
