@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from _report import arguments, data_folder, median_ms, progress, publish, table
+from _report import ROOT, arguments, data_folder, median_ms, progress, publish, table
 from faceparts import _headpose
 from faceparts.datasets._pairs import read_rgb
 from faceparts.measure import measure
@@ -23,6 +23,7 @@ from faceparts.train import headpose
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--parser", default="partnet", help="weights (default: partnet)")
+    parser.set_defaults(page=ROOT / "docs" / "headpose.md")
     args = parser.parse_args()
     data = data_folder(args, "fasseg")
     detecting = FaceParser(segmenter=args.parser, threads=args.threads)
