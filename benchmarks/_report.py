@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import faceparts
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 PACKAGES = ("numpy", "opencv-python-headless", "pillow", "onnxruntime", "ai-edge-litert")
@@ -67,7 +69,7 @@ def progress(text: str) -> None:
 
 def machine(threads: int) -> dict[str, Any]:
     """Processor, system and versions: what a number was measured on."""
-    versions = {"python": platform.python_version(), "faceparts": _version("faceparts")}
+    versions = {"python": platform.python_version(), "faceparts": faceparts.__version__}
     versions |= {name: found for name in PACKAGES if (found := _version(name)) != "absent"}
     return {
         "processor": _processor(),
