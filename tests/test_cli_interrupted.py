@@ -83,7 +83,11 @@ def test_no_part_of_a_file_stays(
     done = call("hide", tmp_path / "a.png", "-o", out, *options)
     assert done.code == 130
     assert finished
-    assert [p.name for p in out.iterdir()] == ["faceparts-report.json"]
+    report = json.loads((out / "faceparts-report.json").read_text("utf-8"))
+    listed = {name for entry in report["pictures"] for name in entry["outputs"]}
+    assert {p.name for p in out.iterdir()} == listed | {"faceparts-report.json"}
+    # A signal waits until the file is whole and in the report; an exception takes it back.
+    assert listed == ({"a.png"} if interrupt is terminate else set())
 
 
 def test_the_signal_is_given_back_and_a_second_one_kills() -> None:

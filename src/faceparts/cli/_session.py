@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from faceparts._headers import one_line, read_limit
 from faceparts.cli import _report
+from faceparts.cli._held import HeldInterrupts
 from faceparts.cli._options import STREAM, Common, check
 from faceparts.cli._version import versions
 from faceparts.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
@@ -179,6 +180,15 @@ class Session:
             notes[item.key] = picture.notes
             return PictureFrame(item.key, picture.image, picture=picture, item=item)
 
+        held = HeldInterrupts()
+
+        def write_whole(
+            frame: PictureFrame, image: Image, found: Sequence[FoundT]
+        ) -> Sequence[str]:
+            if not common.to_stdout:  # a pipe may block for ever
+                held.hold()
+            return write(frame, image, found)
+
         started, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
         interrupted = False
 
@@ -206,13 +216,14 @@ class Session:
                 dynamic_ncols=True,
             ) as bar,
             closing(
-                run(self._with_streams(streams), read, parse, effect, write, find=find)
+                run(self._with_streams(streams), read, parse, effect, write_whole, find=find)
             ) as results,
         ):
             try:
                 for result in results:
                     entry = _report.picture_entry(result, notes.pop(result.key, ()))
                     self.entries.append(entry)
+                    held.release()
                     if result.error is not None:
                         told = one_line(f"{result.key}: {result.error}")
                         bar.write(f"faceparts: FAILED {told}", sys.stderr)
