@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from _report import arguments, data_folder, median_ms, progress, publish, table
+from _report import ROOT, arguments, data_folder, median_ms, progress, publish, table
 from faceparts.datasets import fasseg
 from faceparts.datasets._pairs import read_rgb
 from faceparts.segment import _features, files
@@ -34,10 +34,11 @@ SIDE_PX, WORK_PX, CELL_PX = 600, 150, 5
 
 def main() -> None:
     parser = arguments(__doc__)
+    parser.set_defaults(page=ROOT / "docs" / "forest.md")
     parser.add_argument(
         "--recipes",
         nargs="*",
-        default=["forest-fasseg-seed", "forest-fasseg-clean", "forest-fasseg-best"],
+        default=sorted(path.stem for path in config.RECIPES.glob("forest-*.toml")),
         help="recipes to run (default: all that are shipped)",
     )
     parser.add_argument("--runs", type=Path, metavar="DIR", help="keep the runs' folders here")

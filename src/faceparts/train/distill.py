@@ -135,10 +135,9 @@ class TfliteSegmenter:
             raise BadWeights(f"{path}: not a readable TFLite file ({error})") from error
         (self._input,) = self._net.get_input_details()[:1]
         size = self._card.input_px
-        if list(self._input["shape"]) != [1, size, size, 3]:
-            raise BadWeights(
-                f"{path}: takes {list(self._input['shape'])}, its card says [1, {size}, {size}, 3]"
-            )
+        shape = [int(n) for n in self._input["shape"]]
+        if shape != [1, size, size, 3]:
+            raise BadWeights(f"{path}: takes {shape}, its card says [1, {size}, {size}, 3]")
         every = {d["index"]: d for d in self._net.get_tensor_details()}
         wanted = self._net.get_output_details()[0]["index"] if tensor is None else tensor
         if wanted not in every:

@@ -24,9 +24,6 @@ from faceparts.train.inputs import device_of, to_input
 from faceparts.train.occlude import Occluders, load_occluders
 from faceparts.types import IGNORE, Image, LabelSet
 
-LABEL_SET = labels.CELEBA19
-"""The default of ``Recipe.label_set``."""
-
 LOSS = {"ce": 1.0, "dice": 0.5}
 """What is learnt by if the recipe does not say."""
 
@@ -82,8 +79,6 @@ class PartsTask:
         BadRecipe: occluders or grafts need parts that the label set lacks.
         BadData: a source is missing or damaged.
     """
-
-    outputs = len(LABEL_SET.parts)
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
         self.recipe = recipe

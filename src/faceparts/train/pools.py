@@ -75,10 +75,14 @@ def to_trained(source: LabelSet, codes: Codes, *, partial: bool) -> NDArray[np.u
     trained = codes.label_set
     if not partial and source.name != "hair2":
         return labels.table(source, trained)
-    down = labels.table(trained, source, rest=0)[: len(trained.parts)]
+    up = labels.table(source, trained)[: len(source.parts)]
+    down = labels.table(trained, source)[: len(trained.parts)]
     table = np.full(256, IGNORE, np.uint8)
     for i in range(len(source.parts)):
-        table[i] = codes.of(frozenset(np.flatnonzero(down == i).tolist()))
+        parts = set(np.flatnonzero(down == i).tolist()) | {int(up[i])} - {IGNORE}
+        if i == 0:  # also what no part of the source stands for
+            parts |= set(np.flatnonzero(down == IGNORE).tolist()) - set(up.tolist())
+        table[i] = codes.of(frozenset(parts))
     return table
 
 
