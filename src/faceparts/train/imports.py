@@ -118,6 +118,8 @@ def make_card(values: Mapping[str, Any], where: str) -> ModelCard:
     card = weights.card_from_json(json.dumps(dict(values), default=str), where)
     if card.task != "segment":
         raise UsageError(f"{where}: task is {card.task!r}; only parsers are imported")
+    if Path(card.name).name != card.name:
+        raise UsageError(f"{where}: name = {card.name!r}; files are called so: wanted no folders")
     return card
 
 
@@ -236,7 +238,7 @@ def import_segformer(path: Path) -> Imported:
         for i in range(4)
     ]
     reduced = [f"{prefix}block.{i}.0.attention.self.sr.weight" for i in range(4)]
-    reductions = [int(state[k].shape[-1]) if k in state else 1 for k in reduced]
+    reductions = [int(state[k].shape[-1]) if k in state and state[k].ndim else 1 for k in reduced]
     inner = [_size(state, f"{prefix}block.{i}.0.mlp.dense1.weight", file) for i in range(4)]
     decoder = _size(state, "decode_head.linear_fuse.weight", file)
     parts = _size(state, "decode_head.classifier.weight", file)
@@ -334,7 +336,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 
 def _size(state: Mapping[str, Tensor], key: str, path: Path) -> int:
     """First length of a tensor."""
-    if key not in state or not state[key].ndim:
+    if key not in state or not state[key].numel() or not state[key].ndim:
         raise BadWeights(f"{path}: has no {key!r}; the file is of another net")
     return int(state[key].shape[0])
 
