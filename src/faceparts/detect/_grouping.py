@@ -49,7 +49,7 @@ AGREE = 0.5
 """Tags that differ by at most this round to the same person."""
 STRIP_PX = 16
 """Height of the upright strips that a search for missing joints looks at first."""
-FIRST = 512
+FIRST = 256
 """The search begins with the pixels that are as high as the highest of this many strips."""
 MOST_PIXELS, MOST_STRIPS = 1 << 15, 1 << 17
 """Bounds on what is looked at at once, for memory's sake."""
