@@ -341,7 +341,6 @@ def test_data_that_is_missing(tmp_path: Path, drawn_v3: Path) -> None:
 
 
 def test_a_teacher_that_is_none(tmp_path: Path) -> None:
-    pytest.importorskip("ai_edge_litert")
     path = tmp_path / "teacher.tflite"
     path.write_bytes(b"nothing")
     with pytest.raises(BadData, match="not a usable TFLite net"):
