@@ -130,6 +130,11 @@ def add_line(path: Path, *lines: str) -> None:
     path.write_text(old + "".join(f"{line}\n" for line in fresh))
 
 
+def train_or_test(key: str) -> str:
+    """Where a picture lies when all splits are asked for: odd ones train."""
+    return "train" if int(key) % 2 else "test"
+
+
 def as_set(one: Drawn, target: labels.LabelSet) -> NDArray[np.uint8]:
     """The drawn ids in another label set; what it lacks is background."""
     return labels.convert(one.ids, labels.CELEBA19, target, rest=0)
@@ -192,8 +197,9 @@ def write_lfw_parts(root: Path, split: str, key: str, one: Drawn) -> None:
     save(root / "lfw_funneled" / person / f"{person}_000{key}.jpg", one.image)
     folder = root / "parts_lfw_funneled_gt_images"
     save(folder / f"{person}_000{key}.ppm", paint[as_set(one, labels.LFW3)])
-    names = {"1": "train", "2": "test"}
-    add_line(root / lfw_parts.LISTS[names[key] if split == "all" else split], f"{person} {key}")
+    add_line(
+        root / lfw_parts.LISTS[train_or_test(key) if split == "all" else split], f"{person} {key}"
+    )
 
 
 def write_easyportrait(root: Path, split: str, key: str, one: Drawn) -> None:
@@ -209,8 +215,8 @@ def write_cofw_masks(root: Path, split: str, key: str, one: Drawn) -> None:
 
 
 def write_figaro_published(root: Path, split: str, key: str, one: Drawn) -> None:
-    everywhere = {"1": "train", "2": "test"}[key]
-    folder = {"train": "Training", "test": "Testing"}[everywhere if split == "all" else split]
+    chosen = train_or_test(key) if split == "all" else split
+    folder = {"train": "Training", "test": "Testing"}[chosen]
     save(root / "Original" / folder / f"Frame0000{key}-org.jpg", one.image)
     path = root / "GT" / folder / f"Frame0000{key}-gt.pbm"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -367,3 +373,27 @@ WRITERS: dict[str, Callable[[Path, str, str, Drawn], None]] = {
 
 SPLITS_OF = {"figaro/folder": ("all",)}
 """Splits of a layout that has fewer than its adapter."""
+
+LOSES = {
+    "celebamask": "mask-anno/",
+    "celebamask/packed": "/masks/",
+    "cofw_masks": "/images/",
+    "easyportrait": "/annotations/.*png",
+    "facecrops": r"\.png",
+    "facesynthetics": r"/\d+\.png",
+    "figaro": r"-gt\.pbm",
+    "figaro/folder": r"\.png",
+    "helen": r"_label\.png",
+    "helen_landmarks": r"\.pts",
+    "helen_original": "/labels/",
+    "ibugmask": r"\.png",
+    "lapa": "/labels/",
+    "lfw_crops": r"\.png",
+    "lfw_parts": "gt_images/",
+    "nprportrait": "/images/",
+    "pairs": "/masks/",
+    "pairs/cvat": "/JPEGImages/",
+    "pairs/labelme": r"\.jpg",
+    "scut_head": "/annotations/",
+}
+"""Files (a regular expression) without which a picture of the layout cannot be listed."""

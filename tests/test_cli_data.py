@@ -141,15 +141,63 @@ def test_check_of_heads(tmp_path: Path) -> None:
     assert data("check", f"scut_head:{tmp_path}:val").out.decode().startswith("scut_head:val: 1 p")
 
 
-def test_a_split_that_cannot_be_opened_is_wrong(tmp_path: Path) -> None:
+def test_all_pictures_without_labels_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     root = save_set(tmp_path)
-    (root / "train" / "masks" / "t1.png").unlink()
+    for name in ("t0", "t2"):
+        (root / "train" / "masks" / f"{name}.png").unlink()
+    (root / "train" / "images" / "t1.jpg").write_bytes(b"x")
     done = data("check", f"celebamask:{root}")
     assert done.code == 1
     text = done.out.decode()
-    assert "WRONG: celebamask:train: " in text
-    assert "no label file t1.png" in text
+    assert "celebamask:train: 3 pictures, 0 good, 3 bad" in text
+    for name in ("t0", "t2"):
+        photo = root / "train" / "images" / f"{name}.jpg"
+        assert f"WRONG: celebamask:train/{name}: {photo}: no label file {name}.png beside" in text
+    assert "WRONG: celebamask:train/t1: " in text
     assert "celebamask:val: 2 pictures, 2 good" in text
+    bad = data("check", f"celebamask:{root}", "--json").json["sets"][0]["bad"]
+    assert [one["key"] for one in bad] == ["t0", "t2", "t1"]
+
+
+def test_damaged_labels_are_each_named_where_sides_are_measured(tmp_path: Path) -> None:
+    for i in range(3):
+        photo = tmp_path / "train" / "images" / f"{i}.jpg"
+        save_pair(tmp_path, "train", str(i), pattern(i), face_ids() % 11)
+        assert photo.is_file()
+    (tmp_path / "train" / "masks").rename(tmp_path / "train" / "labels")
+    for i in range(2):
+        (tmp_path / "train" / "labels" / f"{i}.png").write_bytes(b"x")
+    (entry,) = data("check", f"lapa:{tmp_path}:train", "--json").json["sets"]
+    assert [one["key"] for one in entry["bad"]] == ["train/0", "train/1"]
+    assert entry["good"] == 1
+
+
+def test_a_set_without_any_labels(tmp_path: Path) -> None:
+    root, look = save_set(tmp_path / "set"), tmp_path / "look.png"
+    for path in (root / "train" / "masks").iterdir():
+        path.unlink()
+    done = data("check", f"celebamask:{root}:train", "--json", "--contact-sheet", look)
+    assert done.code == 1
+    (entry,) = done.json["sets"]
+    assert (entry["pictures"], entry["good"], len(entry["bad"])) == (3, 0, 3)
+    assert len(done.json["errors"]) == 3
+    assert decode(look).ndim == 3
+
+
+def test_what_was_missing_is_named_though_the_set_cannot_be_opened(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    for path in ("a/1.jpg", "a/2.jpg"):
+        (tmp_path / path).write_bytes(b"x")
+    text = data("check", f"facecrops:{tmp_path}").out.decode()
+    assert "WRONG: facecrops:all: " in text
+    assert "b: no pictures" in text
+    assert "facecrops:all/1: " in text
+    assert "facecrops:all/2: " in text
+
+
+def test_a_split_that_cannot_be_opened_is_wrong(tmp_path: Path) -> None:
+    root = save_set(tmp_path)
     alone = data("check", f"celebamask:{root}:test")
     assert alone.code == 1
     assert "WRONG: celebamask:test: " in alone.out.decode()

@@ -9,6 +9,7 @@ import pytest
 
 from dataset_folders import save
 from faceparts.datasets import lfw_crops
+from faceparts.datasets._pairs import Gap
 from faceparts.errors import BadData
 from faceparts.labels import CELEBA19, LFW3
 from faceparts.types import IGNORE
@@ -65,3 +66,17 @@ def test_a_split_without_people(tmp_path: Path) -> None:
     write(tmp_path, "Aaron_Peirsol_0001")
     with pytest.raises(BadData, match="nobody of 1 pictures is in split 'test'; add people"):
         lfw_crops.load(tmp_path, "test")
+
+
+def test_a_check_of_a_split_names_the_missing_labels_of_its_own_people(tmp_path: Path) -> None:
+    for name in ("Aaron_Peirsol_0001", "Zinedine_Zidane_0001", "Bill_Gates_0001"):
+        write(tmp_path, name)
+        (tmp_path / f"{name}.png").unlink()
+    found: dict[str, list[Gap]] = {split: [] for split in lfw_crops.SPLITS}
+    for split, gaps in found.items():
+        assert len(lfw_crops.load(tmp_path, split, gaps=gaps)) == 0
+    assert [gap.key for gap in found["val"]] == ["Zinedine_Zidane_0001"]
+    assert {split: len(gaps) for split, gaps in found.items()} == {
+        **{"train": 1, "val": 1, "test": 1},
+        "all": 3,
+    }

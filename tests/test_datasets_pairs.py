@@ -120,6 +120,19 @@ def test_folders_that_hold_no_pairs(tmp_path: Path) -> None:
         _pairs.find_pairs(tmp_path / "images", tmp_path)
 
 
+def test_a_check_goes_on_after_a_missing_label_file(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg", "masks/b.png"):
+        (tmp_path / name).touch()
+    gaps: list[_pairs.Gap] = []
+    pairs = _pairs.find_pairs(tmp_path, tmp_path / "masks", gaps=gaps)
+    assert [pair.key for pair in pairs] == ["b"]
+    assert [gap.key for gap in gaps] == ["a", "c"]
+    assert "no label file c.png beside it" in gaps[1].reason
+    with pytest.raises(BadData, match=r"no label file a\.png beside it"):
+        _pairs.find_pairs(tmp_path, tmp_path / "masks")
+
+
 def one_pair(root: Path, ids: np.ndarray, rest: int = IGNORE) -> _pairs.PairDataset:
     """One green picture with labels; lfw3 asked for."""
     pair = _pairs.Pair("a", save(root / "a.png", GREEN), save(root / "ids.png", ids), "me")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dataset_folders import draw, save, write_pairs, write_pairs_cvat, write_pairs_labelme
 from faceparts import labels
 from faceparts.datasets import _description, _labelme, pairs
+from faceparts.datasets._pairs import Gap
 from faceparts.errors import BadData
 from faceparts.types import IGNORE
 
@@ -433,3 +434,41 @@ def test_the_three_forms_agree(tmp_path: Path) -> None:
         own = pairs.load(tmp_path / name, "all")
         assert own.label_set is labels.CELEBA19
         assert np.array_equal(own[0].labels, draw(2).ids)
+
+
+def test_a_check_of_a_list_names_each_picture_that_is_missing_once(tmp_path: Path) -> None:
+    toml = '[splits]\nsome = "some.txt"\n[parts]\nbackground = 0\nhair = 1'
+    for name in "abc":
+        masks(tmp_path, toml, [[0, 1, 0]], name=name)
+    (tmp_path / "some.txt").write_text("a.jpg\nb\nnobody\n")
+    (tmp_path / "masks" / "a.png").unlink()
+    gaps: list[Gap] = []
+    own = pairs.load(tmp_path, "some", gaps=gaps)
+    assert [pair.key for pair in own.pairs] == ["b"]
+    assert [gap.key for gap in gaps] == ["a", "nobody"]
+    assert "no mask" in gaps[0].reason
+    assert "'nobody' is no picture of the folder" in gaps[1].reason
+
+
+def test_a_folder_with_gaps_alone_is_no_error_to_a_check(tmp_path: Path) -> None:
+    masks(tmp_path, "[parts]\nbackground = 0\nhair = 1", [[0, 1, 0]])
+    (tmp_path / "masks" / "a.png").unlink()
+    gaps: list[Gap] = []
+    assert len(pairs.load(tmp_path, "all", gaps=gaps)) == 0
+    assert [gap.key for gap in gaps] == ["a"]
+
+
+def test_a_check_goes_on_after_a_damaged_labelme_file(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        labelme(tmp_path / name, box("hair", (0, 0), (1, 1)))
+    damaged = next((tmp_path / "x").glob("*.json"))
+    damaged.write_text("{")
+    with pytest.raises(BadData, match="not JSON"):
+        pairs.load(tmp_path, "all")
+    gaps: list[Gap] = []
+    own = pairs.load(tmp_path, "all", gaps=gaps)
+    assert gaps == []
+    assert own.label_set.parts == ("background", "hair")
+    with pytest.raises(BadData, match="not JSON"):
+        own[0]
+    assert own[1].labels.any()

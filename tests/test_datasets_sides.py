@@ -12,6 +12,7 @@ import pytest
 from dataset_folders import WRITERS, as_set, draw
 from faceparts import folder, labels
 from faceparts.datasets import _sides
+from faceparts.errors import BadData
 from faceparts.labels import CELEBA19, EASYPORTRAIT9, FASSEG6, LAPA11, viewers
 from faceparts.types import LabelSet
 
@@ -95,6 +96,19 @@ def test_only_some_files_are_read_and_they_are_spread() -> None:
     files = [Path(str(i)) for i in range(1000)]
     _sides.as_subject(LAPA11, files, read, unless_seen=False)
     assert seen == [str(i) for i in range(0, 16 * 62, 62)]
+
+
+def test_files_that_cannot_be_read_do_not_vote_in_a_check() -> None:
+    def read(path: Path) -> np.ndarray:
+        if path.name == "b":
+            raise BadData("b: damaged")
+        return upright()
+
+    files = [Path("a"), Path("b"), Path("c")]
+    found = _sides.as_subject(LAPA11, files, read, unless_seen=False, strict=False)
+    assert found is LAPA11
+    with pytest.raises(BadData, match="b: damaged"):
+        _sides.as_subject(LAPA11, files, read, unless_seen=False)
 
 
 @pytest.mark.parametrize("name", MEASURED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset_folders import HW, SPLITS_OF, WRITERS, draw
+from dataset_folders import HW, LOSES, SPLITS_OF, WRITERS, draw
 from faceparts import folder, labels
+from faceparts.datasets._pairs import Gap
 from faceparts.errors import BadData
 from faceparts.types import IGNORE, POINTS, POINTS_MIRROR, LabelSet
 
@@ -172,6 +174,45 @@ def test_a_missing_and_an_empty_folder(name: str, split: str, tmp_path: Path) ->
             module.load(root, split)
         assert str(root) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def lose_two(root: Path, name: str, split: str) -> set[str]:
+    """Five drawn pictures, two of which then lose a file; the keys of those two."""
+    written: set[Path] = set()
+    for number in range(1, 6):
+        WRITERS[name](root, split, str(number), draw(number))
+        if number == 3:
+            written = {p for p in root.rglob("*") if p.is_file()}
+            kept = {sample.key for sample in module_of(name).load(root, split)}
+    every = {sample.key for sample in module_of(name).load(root, split)}
+    for path in [p for p in root.rglob("*") if p.is_file() and p not in written]:
+        if re.search(LOSES[name], path.as_posix()):
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    return every - kept
+
+
+@pytest.mark.parametrize(("name", "split"), [s for s in SPLITS if s[0] in LOSES])
+def test_all_pictures_without_their_other_file_are_named_to_a_check(
+    name: str, split: str, tmp_path: Path
+) -> None:
+    lost, gaps = lose_two(tmp_path, name, split), list[Gap]()
+    dataset = module_of(name).load(tmp_path, split, gaps=gaps)
+    assert len(dataset) == 3
+    assert {sample.key for sample in dataset}.isdisjoint(lost)
+    assert sorted(gap.key.rpartition("/")[2] for gap in gaps) == sorted(
+        key.rpartition("/")[2] for key in lost
+    )
+    assert all(gap.reason.startswith(str(tmp_path)) for gap in gaps)
+    with pytest.raises(BadData, match=f"^{re.escape(gaps[0].reason)}$"):
+        module_of(name).load(tmp_path, split)
+
+
+def test_every_dataset_of_pairs_can_be_checked_though_files_are_missing() -> None:
+    assert set(WRITERS) - set(LOSES) == {"fasseg", "coco_keypoints"}, (
+        "FASSEG leaves such pictures out, COCO's are missed when they are read"
+    )
 
 
 @pytest.mark.parametrize(("name", "split"), SPLITS)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from faceparts.cli import _report
 from faceparts.cli._data_sources import Source, each_split, is_absent, load_left_out, load_source
 from faceparts.cli.main import EXIT_FAILED
+from faceparts.datasets._pairs import Gap
 from faceparts.errors import BadData
 from faceparts.evaluate import data_check
 from faceparts.evaluate.contact_sheet import Tile, box_tile, label_tile, sheet
@@ -48,13 +49,18 @@ def run_check(
     tiles: list[Tile] = []
     legend: LabelSet | None = None
     for source in (one for given in sources for one in each_split(given)):
+        gaps: list[Gap] = []
         try:
-            dataset, left_out = load_source(source, clean=False), load_left_out(source)
+            dataset = load_source(source, clean=False, gaps=gaps)
+            left_out = load_left_out(source)
         except BadData as error:
             missing = source not in sources and is_absent(source, error)
             (absent if missing else failed).append(f"{source.where}: {error}")
+            failed += [f"{source.where}/{gap.key}: {gap.reason}" for gap in gaps]
             continue
         check, drawn = _check_one(source.where, dataset, pictures, progress=progress)
+        check.bad[:0] = [data_check.Bad(gap.key, gap.reason) for gap in gaps]
+        check.pictures += len({gap.key for gap in gaps})
         check.left_out = left_out
         checks.append(check)
         tiles += drawn

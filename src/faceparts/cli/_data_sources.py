@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from faceparts import folder
+from faceparts.datasets._pairs import Gap
 from faceparts.errors import BadData, UsageError
 from faceparts.types import Dataset, HeadDataset
 
@@ -64,19 +65,25 @@ def parse_source(text: str, *, with_split: bool = False) -> Source:
     return Source(name, Path(rest), split)
 
 
-def load_source(source: Source, *, clean: bool = True) -> Dataset | HeadDataset:
+def load_source(
+    source: Source, *, clean: bool = True, gaps: list[Gap] | None = None
+) -> Dataset | HeadDataset:
     """Open one split.
 
     Args:
         clean: False asks adapters that leave out known faults (repeated photos) for everything.
+        gaps: takes the pictures whose other file is missing; by default they are refused.
 
     Raises:
         BadData: no such split, or the folder does not follow the published layout.
     """
     load = folder.load("faceparts.datasets", source.name).load
     options: dict[str, Any] = {}
-    if not clean and "clean" in inspect.signature(load).parameters:
+    known = inspect.signature(load).parameters
+    if not clean and "clean" in known:
         options["clean"] = False
+    if gaps is not None and "gaps" in known:
+        options["gaps"] = gaps
     dataset: Dataset | HeadDataset = load(source.root, source.split or WHOLE, **options)
     return dataset
 
@@ -99,7 +106,7 @@ def load_left_out(source: Source) -> dict[str, str]:
     Raises:
         BadData: as `load_source`.
     """
-    return dict(getattr(load_source(source), "left_out", {}))
+    return dict(getattr(load_source(source, gaps=[]), "left_out", {}))
 
 
 def each_split(source: Source) -> list[Source]:

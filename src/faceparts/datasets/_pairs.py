@@ -26,6 +26,30 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A picture that cannot be listed because its other file is missing.
+
+    Args:
+        key: name of the picture, as far as it is known.
+        reason: the line that loading refuses the set with.
+    """
+
+    key: str
+    reason: str
+
+
+def note_gap(gaps: list[Gap] | None, key: str, reason: str) -> None:
+    """Refuse a set because of one picture, or, where a list is given, write it down and go on.
+
+    Raises:
+        BadData: there is no list.
+    """
+    if gaps is None:
+        raise BadData(reason)
+    gaps.append(Gap(key, reason))
+
+
+@dataclass(frozen=True)
 class PairDataset:
     """A list of pairs, decoded when asked for.
 
@@ -155,9 +179,17 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def find_pairs(
-    images: Path, labels: Path, *, image_suffixes: tuple[str, ...] = (".jpg",), tail: str = ".png"
+    images: Path,
+    labels: Path,
+    *,
+    image_suffixes: tuple[str, ...] = (".jpg",),
+    tail: str = ".png",
+    gaps: list[Gap] | None = None,
 ) -> tuple[Pair, ...]:
     """Pair every picture of a folder with ``STEM + tail`` in the label folder, sorted.
+
+    Args:
+        gaps: takes the pictures without a label file; by default they are refused.
 
     Raises:
         BadData: a folder is missing or empty, or a picture has no label file.
@@ -172,10 +204,12 @@ def find_pairs(
     for file in files:
         label = labels / (file.stem + tail)
         if not label.is_file():
-            raise BadData(
+            reason = (
                 f"{file}: no label file {label.name} beside it in {labels}; get the labels again, "
                 f"or move the picture away"
             )
+            note_gap(gaps, file.stem, reason)
+            continue
         pairs.append(Pair(file.stem, file, label))
     return tuple(pairs)
 

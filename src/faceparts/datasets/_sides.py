@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from faceparts.errors import BadData
 from faceparts.labels import viewers
 from faceparts.types import LabelSet
 
@@ -32,6 +33,7 @@ def as_subject(
     decode: Callable[[Path], NDArray[np.uint8]],
     *,
     unless_seen: bool,
+    strict: bool = True,
 ) -> LabelSet:
     """The label set of the files in the subject's words.
 
@@ -40,15 +42,22 @@ def as_subject(
         files: label files of the split; up to `LOOKS` of them are read.
         decode: label file -> (H, W) ids of ``source``.
         unless_seen: whether left is the subject's where no file shows both sides.
+        strict: files that cannot be read are an error; otherwise they do not vote.
 
     Returns:
         ``source`` itself, or `labels.viewers` of it.
 
     Raises:
-        BadData: ``decode`` cannot read a file.
+        BadData: ``decode`` cannot read a file, and ``strict``.
     """
     step = max(1, len(files) // LOOKS)
-    votes = sum(side_vote(decode(path), source) for path in files[::step][:LOOKS])
+    votes = 0
+    for path in files[::step][:LOOKS]:
+        try:
+            votes += side_vote(decode(path), source)
+        except BadData:
+            if strict:
+                raise
     subjects = unless_seen if votes == 0 else votes > 0
     return source if subjects else viewers(source)
 

@@ -26,7 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.datasets._lists import read_rows
-from faceparts.datasets._pairs import Pair, PairDataset, check_split, find_pairs, read_ids, read_rgb
+from faceparts.datasets._pairs import (
+    Gap,
+    Pair,
+    PairDataset,
+    check_split,
+    find_pairs,
+    note_gap,
+    read_ids,
+    read_rgb,
+)
 from faceparts.errors import BadData
 from faceparts.labels import CELEBA19
 
@@ -45,7 +54,7 @@ _MASK_NAME = re.compile(rf"(\d{{5}})_(?:{'|'.join(PARTS)})\.png")
 _PARTITION = {"0": "train", "1": "val", "2": "test"}
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The CelebAMask-HQ folder in either form.
 
     Raises:
@@ -54,13 +63,13 @@ def load(root: Path, split: str) -> PairDataset:
     check_split(split, SPLITS, "celebamask")
     root = Path(root)
     if (root / IMAGES).is_dir() or (root / MASKS).is_dir():
-        return _published(root, split)
-    return _packed(root, split)
+        return _published(root, split, gaps)
+    return _packed(root, split, gaps)
 
 
-def _packed(root: Path, split: str) -> PairDataset:
+def _packed(root: Path, split: str, gaps: list[Gap] | None) -> PairDataset:
     if split != "all":
-        pairs = find_pairs(root / split / "images", root / split / "masks")
+        pairs = find_pairs(root / split / "images", root / split / "masks", gaps=gaps)
         return PairDataset(pairs, CELEBA19, CELEBA19, read_ids)
     here = [s for s in SPLITS[:-1] if (root / s).is_dir()]
     if not here:
@@ -70,12 +79,12 @@ def _packed(root: Path, split: str) -> PairDataset:
     every = [
         replace(pair, key=f"{s}/{pair.key}")
         for s in here
-        for pair in find_pairs(root / s / "images", root / s / "masks")
+        for pair in find_pairs(root / s / "images", root / s / "masks", gaps=gaps)
     ]
     return PairDataset(tuple(every), CELEBA19, CELEBA19, read_ids)
 
 
-def _published(root: Path, split: str) -> PairDataset:
+def _published(root: Path, split: str, gaps: list[Gap] | None) -> PairDataset:
     for name in (IMAGES, MASKS):
         if not (root / name).is_dir():
             raise BadData(f"{root / name}: no such folder; unpack CelebAMask-HQ.zip again")
@@ -92,9 +101,11 @@ def _published(root: Path, split: str) -> PairDataset:
     for number, path in photos:
         stem = root / MASKS / str(number // PER_FOLDER) / f"{number:05d}"
         if number not in masked:
-            raise BadData(
+            reason = (
                 f"{path}: no {stem.name}_*.png in {stem.parent}; unpack CelebAMask-HQ.zip again"
             )
+            note_gap(gaps, str(number), reason)
+            continue
         pairs.append(Pair(str(number), path, stem, people.get(number)))
     return PairDataset(tuple(pairs), CELEBA19, CELEBA19, merge_masks, shrink=True)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from faceparts.datasets._pairs import Pair, PairDataset, check_split, read_mask
+from faceparts.datasets._pairs import Gap, Pair, PairDataset, check_split, note_gap, read_mask
 from faceparts.errors import BadData
 from faceparts.labels import FACE2
 
@@ -26,7 +26,7 @@ SPLITS = ("all",)
 _NAME = re.compile(r"mask_(\d+)\.png")
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The folder of masks and exported photos, label set ``face2``.
 
     Raises:
@@ -44,9 +44,11 @@ def load(root: Path, split: str) -> PairDataset:
         photos = [root / "images" / f"{number}{suffix}" for suffix in (".png", ".jpg")]
         here = [p for p in photos if p.is_file()]
         if not here:
-            raise BadData(
+            reason = (
                 f"{mask}: no picture {photos[0].name} or {photos[1].name} in {root / 'images'}; "
                 f"write the photos out of COFW_train.mat first"
             )
+            note_gap(gaps, str(number), reason)
+            continue
         pairs.append(Pair(str(number), here[0], mask))
     return PairDataset(tuple(pairs), FACE2, FACE2, read_mask)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from faceparts.datasets import _sides
 from faceparts.datasets._lists import MAX_BYTES
-from faceparts.datasets._pairs import PairDataset, check_split, find_pairs, read_ids
+from faceparts.datasets._pairs import Gap, PairDataset, check_split, find_pairs, read_ids
 from faceparts.errors import BadData
 from faceparts.labels import EASYPORTRAIT9
 
@@ -27,7 +27,7 @@ TASK = "parts"
 SPLITS = ("train", "val", "test")
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The EasyPortrait folder, label set ``easyportrait9``.
 
     Raises:
@@ -38,10 +38,11 @@ def load(root: Path, split: str) -> PairDataset:
     people = _people(root)
     pairs = tuple(
         replace(pair, subject=people.get(pair.key))
-        for pair in find_pairs(root / "images" / split, root / "annotations" / split)
+        for pair in find_pairs(root / "images" / split, root / "annotations" / split, gaps=gaps)
     )
     files = [pair.labels for pair in pairs]
-    source = _sides.as_subject(EASYPORTRAIT9, files, read_ids, unless_seen=True)
+    strict = gaps is None
+    source = _sides.as_subject(EASYPORTRAIT9, files, read_ids, unless_seen=True, strict=strict)
     return PairDataset(pairs, source, EASYPORTRAIT9, read_ids)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from faceparts.datasets._pairs import PairDataset, check_split, find_pairs, read_ids
+from faceparts.datasets._pairs import Gap, PairDataset, check_split, find_pairs, read_ids
 from faceparts.errors import BadData
 from faceparts.labels import CELEBA19
 
@@ -17,7 +17,7 @@ TASK = "parts"
 SPLITS = ("all",)
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """One folder of crops, or all folders below the root.
 
     Raises:
@@ -34,6 +34,6 @@ def load(root: Path, split: str) -> PairDataset:
     pairs = [
         replace(pair, key=f"{name}/{pair.key}")
         for name in chosen
-        for pair in find_pairs(root / name, root / name)
+        for pair in find_pairs(root / name, root / name, gaps=gaps)
     ]
     return PairDataset(tuple(pairs), CELEBA19, CELEBA19, read_ids)

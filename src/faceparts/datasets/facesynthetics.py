@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from faceparts.datasets import _sides
-from faceparts.datasets._pairs import Pair, PairDataset, check_split, read_ids
+from faceparts.datasets._pairs import Gap, Pair, PairDataset, check_split, note_gap, read_ids
 from faceparts.errors import BadData
 from faceparts.labels import FACESYNTHETICS19
 
@@ -19,7 +19,7 @@ TASK = "parts"
 SPLITS = ("all",)
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The FaceSynthetics folder.
 
     Raises:
@@ -34,7 +34,9 @@ def load(root: Path, split: str) -> PairDataset:
         key = seg.name.removesuffix("_seg.png")
         found = [p for p in (seg.with_name(key + s) for s in (".png", ".jpg")) if p.is_file()]
         if not found:
-            raise BadData(f"{seg}: no picture {key}.png or {key}.jpg beside it")
+            note_gap(gaps, key, f"{seg}: no picture {key}.png or {key}.jpg beside it")
+            continue
         pairs.append(Pair(key, found[0], seg))
-    source = _sides.as_subject(FACESYNTHETICS19, segs, read_ids, unless_seen=False)
+    strict = gaps is None
+    source = _sides.as_subject(FACESYNTHETICS19, segs, read_ids, unless_seen=False, strict=strict)
     return PairDataset(tuple(pairs), source, FACESYNTHETICS19, read_ids)

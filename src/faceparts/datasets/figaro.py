@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.datasets._pairs import (
+    Gap,
     Pair,
     PairDataset,
     check_split,
     find_pairs,
+    note_gap,
     read_ids,
     read_mask,
 )
@@ -48,7 +50,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
     return np.asarray(ids // 255, np.uint8)
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The Figaro-1k folder in either form, label set ``hair2``.
 
     Raises:
@@ -58,16 +60,16 @@ def load(root: Path, split: str) -> PairDataset:
     root = Path(root)
     if (root / "Original").is_dir():
         names = FOLDERS if split == "all" else (split,)
-        pairs = [pair for name in names for pair in _published(root, FOLDERS[name])]
+        pairs = [pair for name in names for pair in _published(root, FOLDERS[name], gaps)]
         return PairDataset(tuple(pairs), HAIR2, HAIR2, read_mask)
     if split != "all":
         raise BadData(
             f"{root}: no Original/{FOLDERS[split]} in it; one folder has split 'all' only"
         )
-    return PairDataset(find_pairs(root, root), HAIR2, HAIR2, decode)
+    return PairDataset(find_pairs(root, root, gaps=gaps), HAIR2, HAIR2, decode)
 
 
-def _published(root: Path, folder: str) -> list[Pair]:
+def _published(root: Path, folder: str, gaps: list[Gap] | None) -> list[Pair]:
     images, masks = root / "Original" / folder, root / "GT" / folder
     photos = sorted(images.glob("*-org.jpg"))
     if not photos:
@@ -77,6 +79,8 @@ def _published(root: Path, folder: str) -> list[Pair]:
         name = photo.name.removesuffix("-org.jpg")
         mask = masks / f"{name}-gt.pbm"
         if not mask.is_file():
-            raise BadData(f"{photo}: no mask {mask.name} in {masks}; unpack Figaro1k.zip again")
+            reason = f"{photo}: no mask {mask.name} in {masks}; unpack Figaro1k.zip again"
+            note_gap(gaps, f"{folder.lower()}/{name}", reason)
+            continue
         pairs.append(replace(Pair(name, photo, mask), key=f"{folder.lower()}/{name}"))
     return pairs

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from faceparts.datasets import _sides
-from faceparts.datasets._pairs import Pair, PairDataset, check_split, read_ids
+from faceparts.datasets._pairs import Gap, Pair, PairDataset, check_split, note_gap, read_ids
 from faceparts.errors import BadData
 from faceparts.labels import LAPA11
 
@@ -23,7 +23,7 @@ TASK = "parts"
 SPLITS = ("train", "test")
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The relabelled Helen folder; samples in ``lapa11``, left and right the subject's.
 
     Raises:
@@ -42,8 +42,11 @@ def load(root: Path, split: str) -> PairDataset:
         name = photo.name.removesuffix("_image.jpg")
         labels = folder / f"{name}_label.png"
         if not labels.is_file():
-            raise BadData(f"{photo}: no label file {labels.name} beside it; unpack the set again")
+            reason = f"{photo}: no label file {labels.name} beside it; unpack the set again"
+            note_gap(gaps, name, reason)
+            continue
         pairs.append(Pair(name, photo, labels))
     files = [pair.labels for pair in pairs]
-    source = _sides.as_subject(LAPA11, files, read_ids, unless_seen=False)
+    strict = gaps is None
+    source = _sides.as_subject(LAPA11, files, read_ids, unless_seen=False, strict=strict)
     return PairDataset(tuple(pairs), source, LAPA11, read_ids)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts.datasets._pairs import Pair, check_split, find_pairs, read_rgb
+from faceparts.datasets._pairs import Gap, Pair, check_split, find_pairs, read_rgb
 from faceparts.errors import BadData
 from faceparts.types import HeadSample
 
@@ -84,11 +84,11 @@ def head_from_marks(
     return box, points
 
 
-def load(root: Path, split: str) -> HelenLandmarks:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> HelenLandmarks:
     """The Helen landmarks folder.
 
     Raises:
         BadData: no such split or folder, or a picture without its points.
     """
     check_split(split, SPLITS, "helen_landmarks")
-    return HelenLandmarks(find_pairs(Path(root), Path(root), tail=".pts"))
+    return HelenLandmarks(find_pairs(Path(root), Path(root), tail=".pts", gaps=gaps))

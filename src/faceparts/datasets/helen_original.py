@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from faceparts.datasets import _sides
 from faceparts.datasets._lists import read_rows
-from faceparts.datasets._pairs import Pair, PairDataset, check_split, read_ids
+from faceparts.datasets._pairs import Gap, Pair, PairDataset, check_split, note_gap, read_ids
 from faceparts.errors import BadData
 from faceparts.labels import LAPA11
 from faceparts.types import IGNORE
@@ -56,7 +56,7 @@ def most_probable(folder: Path) -> NDArray[np.uint8]:
     return ids
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The Helen folder as first released; samples in ``lapa11``, left and right the subject's.
 
     Raises:
@@ -74,11 +74,12 @@ def load(root: Path, split: str) -> PairDataset:
     for _, name in rows:
         photo, folder = root / "images" / f"{name}.jpg", root / "labels" / name
         if not photo.is_file() or not folder.is_dir():
-            raise BadData(
-                f"{folder if photo.is_file() else photo}: missing, but in {LISTS[split]}; "
-                f"unpack the set again"
-            )
+            missing = folder if photo.is_file() else photo
+            reason = f"{missing}: missing, but in {LISTS[split]}; unpack the set again"
+            note_gap(gaps, name, reason)
+            continue
         pairs.append(Pair(name, photo, folder))
     files = [pair.labels for pair in pairs][:: max(1, len(pairs) // 5)]  # 11 maps each
-    source = _sides.as_subject(LAPA11, files, most_probable, unless_seen=False)
+    strict = gaps is None
+    source = _sides.as_subject(LAPA11, files, most_probable, unless_seen=False, strict=strict)
     return PairDataset(tuple(pairs), source, LAPA11, most_probable)

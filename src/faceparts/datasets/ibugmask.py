@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from faceparts.datasets import _sides
-from faceparts.datasets._pairs import PairDataset, check_split, find_pairs, read_ids
+from faceparts.datasets._pairs import Gap, PairDataset, check_split, find_pairs, read_ids
 from faceparts.labels import LAPA11
 
 TASK = "parts"
@@ -25,7 +25,7 @@ SPLITS = ("train", "test")
 _TURNED = re.compile(r"(.+)_\d\d")
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The iBugMask folder; samples in ``lapa11``, left and right the subject's.
 
     Raises:
@@ -33,11 +33,12 @@ def load(root: Path, split: str) -> PairDataset:
     """
     check_split(split, SPLITS, "ibugmask")
     folder = Path(root) / split
-    pairs = find_pairs(folder, folder)
+    pairs = find_pairs(folder, folder, gaps=gaps)
     if split == "train":
         pairs = tuple(replace(p, subject=_photo(p.key)) for p in pairs)
     files = [pair.labels for pair in pairs]
-    source = _sides.as_subject(LAPA11, files, read_ids, unless_seen=False)
+    strict = gaps is None
+    source = _sides.as_subject(LAPA11, files, read_ids, unless_seen=False, strict=strict)
     return PairDataset(pairs, source, LAPA11, read_ids)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.datasets import _sides
-from faceparts.datasets._pairs import PairDataset, check_split, find_pairs, read_ids
+from faceparts.datasets._pairs import Gap, PairDataset, check_split, find_pairs, read_ids
 from faceparts.errors import BadData
 from faceparts.labels import LAPA11
 
@@ -62,7 +62,7 @@ def read_landmarks(path: Path) -> NDArray[np.float32]:
     return points
 
 
-def load(root: Path, split: str) -> LaPa:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> LaPa:
     """The LaPa folder; samples in ``lapa11``, left and right the subject's.
 
     Raises:
@@ -77,8 +77,9 @@ def load(root: Path, split: str) -> LaPa:
     pairs = tuple(
         replace(pair, key=f"{name}/{pair.key}")
         for name in names
-        for pair in find_pairs(root / name / "images", root / name / "labels")
+        for pair in find_pairs(root / name / "images", root / name / "labels", gaps=gaps)
     )
     files = [pair.labels for pair in pairs]
-    source = _sides.as_subject(LAPA11, files, read_ids, unless_seen=False)
+    strict = gaps is None
+    source = _sides.as_subject(LAPA11, files, read_ids, unless_seen=False, strict=strict)
     return LaPa(pairs, source, LAPA11, read_ids)

@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from faceparts.datasets._pairs import PairDataset, check_split, find_pairs, read_ids
+from faceparts.datasets._pairs import Gap, PairDataset, check_split, find_pairs, read_ids
 from faceparts.errors import BadData
 from faceparts.labels import CELEBA19, LFW3
 
@@ -44,7 +44,11 @@ def split_of(person: str) -> str:
     return {0: "test", 1: "test", 2: "val"}.get(int.from_bytes(digest) % 10, "train")
 
 
-def load(root: Path, split: str) -> PairDataset:
+def _is_in(split: str, stem: str) -> bool:
+    return split in ("all", split_of(person_of(stem)))
+
+
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The crops of a folder, label set ``lfw3``; see the module for the splits.
 
     Raises:
@@ -52,8 +56,13 @@ def load(root: Path, split: str) -> PairDataset:
     """
     check_split(split, SPLITS, "lfw_crops")
     root = Path(root)
-    pairs = [replace(pair, subject=person_of(pair.key)) for pair in find_pairs(root, root)]
-    chosen = [p for p in pairs if split in ("all", split_of(str(p.subject)))]
-    if not chosen:
+    every: list[Gap] | None = None if gaps is None else []
+    pairs = [
+        replace(pair, subject=person_of(pair.key)) for pair in find_pairs(root, root, gaps=every)
+    ]
+    chosen = [pair for pair in pairs if _is_in(split, pair.key)]
+    if gaps is not None:
+        gaps += [gap for gap in every or () if _is_in(split, gap.key)]
+    if not chosen and not gaps:
         raise BadData(f"{root}: nobody of {len(pairs)} pictures is in split {split!r}; add people")
     return PairDataset(tuple(chosen), CELEBA19, LFW3, read_ids, rest=LFW3.id("background"))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from faceparts.datasets._lists import read_rows
 from faceparts.datasets._paint import read_paint
-from faceparts.datasets._pairs import Pair, PairDataset, check_split
+from faceparts.datasets._pairs import Gap, Pair, PairDataset, check_split, note_gap
 from faceparts.errors import BadData
 from faceparts.labels import LFW3
 
@@ -46,7 +46,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
     return read_paint(path, [PAINT[part] for part in LFW3.parts])
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The LFW Part Labels folder, label set ``lfw3``.
 
     Raises:
@@ -67,13 +67,11 @@ def load(root: Path, split: str) -> PairDataset:
             key = f"{person}_{int(number):04d}"
             photo = root / "lfw_funneled" / person / f"{key}.jpg"
             labels = root / "parts_lfw_funneled_gt_images" / f"{key}.ppm"
-            for path, archive in (
-                (photo, "lfw-funneled.tgz"),
-                (labels, f"{labels.parent.name}.tgz"),
-            ):
-                if not path.is_file():
-                    raise BadData(
-                        f"{path}: missing, but in {LISTS[name]}; unpack {archive} in {root}"
-                    )
-            pairs.append(Pair(key, photo, labels, person))
+            archives = {photo: "lfw-funneled.tgz", labels: f"{labels.parent.name}.tgz"}
+            missing = [path for path in archives if not path.is_file()]
+            for path in missing:
+                reason = f"{path}: missing, but in {LISTS[name]}; unpack {archives[path]} in {root}"
+                note_gap(gaps, key, reason)
+            if not missing:
+                pairs.append(Pair(key, photo, labels, person))
     return PairDataset(tuple(pairs), LFW3, LFW3, decode)

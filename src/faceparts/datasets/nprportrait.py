@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.datasets._paint import read_paint
-from faceparts.datasets._pairs import Pair, PairDataset, check_split
+from faceparts.datasets._pairs import Gap, Pair, PairDataset, check_split, note_gap
 from faceparts.errors import BadData
 from faceparts.labels import NPRPORTRAIT15
 
@@ -56,7 +56,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
     return read_paint(path, [PAINT[part] for part in NPRPORTRAIT15.parts])
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The NPRportrait folder, label set ``nprportrait15``.
 
     Raises:
@@ -65,13 +65,13 @@ def load(root: Path, split: str) -> PairDataset:
     check_split(split, SPLITS, "nprportrait")
     root = Path(root)
     if split != "all":
-        return _dataset(_pairs_of(root, split), {})
+        return _dataset(_pairs_of(root, split, gaps), {})
     versions = [v for v in ("v1.0", "v0.1") if (root / "segmentations" / v).is_dir()]
     if not versions:
         raise BadData(f"{root / 'segmentations'}: no v0.1 or v1.0; give the folder that holds it")
     kept: dict[bytes, Pair] = {}
     left_out: dict[str, str] = {}
-    for pair in (pair for version in versions for pair in _pairs_of(root, version)):
+    for pair in (pair for version in versions for pair in _pairs_of(root, version, gaps)):
         data = pair.image.read_bytes()
         if data in kept:
             left_out[pair.key] = f"the same photo as {kept[data].key}"
@@ -84,7 +84,7 @@ def _dataset(pairs: list[Pair], left_out: dict[str, str]) -> PairDataset:
     return PairDataset(tuple(pairs), NPRPORTRAIT15, NPRPORTRAIT15, decode, left_out=left_out)
 
 
-def _pairs_of(root: Path, version: str) -> list[Pair]:
+def _pairs_of(root: Path, version: str, gaps: list[Gap] | None) -> list[Pair]:
     folder = root / "segmentations" / version
     paintings = sorted(folder.glob("level*/*.png"))
     if not paintings:
@@ -95,8 +95,8 @@ def _pairs_of(root: Path, version: str) -> list[Pair]:
         photos = [root / "images" / f"{key}{suffix}" for suffix in (".png", ".jpg")]
         here = [p for p in photos if p.is_file()]
         if not here:
-            raise BadData(
-                f"{painting}: no photo {photos[0]} or .jpg; get the images as its readme says"
-            )
+            reason = f"{painting}: no photo {photos[0]} or .jpg; get the images as its readme says"
+            note_gap(gaps, key, reason)
+            continue
         pairs.append(Pair(key, here[0], painting))
     return pairs

@@ -35,7 +35,15 @@ from faceparts.datasets._description import (
 )
 from faceparts.datasets._lists import read_rows
 from faceparts.datasets._paint import decode_paint, refuse_unknown
-from faceparts.datasets._pairs import Pair, PairDataset, check_split, read_ids, read_rgb
+from faceparts.datasets._pairs import (
+    Gap,
+    Pair,
+    PairDataset,
+    check_split,
+    note_gap,
+    read_ids,
+    read_rgb,
+)
 from faceparts.errors import BadData
 from faceparts.types import IGNORE
 
@@ -46,7 +54,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 Decode = Callable[[Path], NDArray[np.uint8]]
 
 
-def load(root: Path, split: str) -> PairDataset:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> PairDataset:
     """The folder in whichever of the three forms it is.
 
     Raises:
@@ -60,21 +68,23 @@ def load(root: Path, split: str) -> PairDataset:
         folder = root / "ImageSets" / "Segmentation"
         lists = {p.stem: p for p in sorted(folder.glob("*.txt"))} | lists
         check_split(split, ("all", *sorted(lists.keys() - {"all"})), "pairs")
-        pairs, decode, meaning = _cvat(root, described)
+        pairs, decode, meaning = _cvat(root, described, gaps)
     else:
         check_split(split, ("all", *lists), "pairs")
         if described.kind == "labelme" or (not described.parts and not described.kind):
-            pairs, decode, meaning = _labelme_folder(root, described)
+            pairs, decode, meaning = _labelme_folder(root, described, gaps)
         else:
-            pairs, decode, meaning = _masks(root, described)
+            pairs, decode, meaning = _masks(root, described, gaps)
     if split != "all":
-        pairs = _chosen(pairs, lists[split])
-    if not pairs:
+        pairs = _chosen(pairs, lists[split], gaps)
+    if not pairs and not gaps:
         raise BadData(f"{root}: no pairs in it; see the docstring of faceparts.datasets.pairs")
     return PairDataset(tuple(pairs), meaning.source, meaning.target, decode, meaning.rest)
 
 
-def _masks(root: Path, described: Description) -> tuple[list[Pair], Decode, Meaning]:
+def _masks(
+    root: Path, described: Description, gaps: list[Gap] | None
+) -> tuple[list[Pair], Decode, Meaning]:
     path, parts = root / FILE, dict(described.parts)
     if not parts:
         raise BadData(f"{path}: no [parts]; wanted part names with their ids or colours")
@@ -97,7 +107,9 @@ def _masks(root: Path, described: Description) -> tuple[list[Pair], Decode, Mean
         name = image.relative_to(images).with_suffix("")
         mask = masks / name.with_name(name.name + described.mask_tail)
         if not mask.is_file():
-            raise BadData(f"{image}: no mask {mask}; make one, or move the picture away")
+            reason = f"{image}: no mask {mask}; make one, or move the picture away"
+            note_gap(gaps, name.as_posix(), reason)
+            continue
         pairs.append(Pair(name.as_posix(), image, mask))
     return pairs, decode, meaning
 
@@ -152,7 +164,9 @@ class _FromIds:
         return np.asarray(self.table[ids])
 
 
-def _cvat(root: Path, described: Description) -> tuple[list[Pair], Decode, Meaning]:
+def _cvat(
+    root: Path, described: Description, gaps: list[Gap] | None
+) -> tuple[list[Pair], Decode, Meaning]:
     path = root / "labelmap.txt"
     colours: dict[str, Rgb] = {}
     for row in read_rows(path, 4, "CVAT writes it; export again", separator=":"):
@@ -176,12 +190,16 @@ def _cvat(root: Path, described: Description) -> tuple[list[Pair], Decode, Meani
     for mask in sorted(masks.rglob("*.png")):
         name = mask.relative_to(masks).with_suffix("")
         if name not in pictures:
-            raise BadData(f"{mask}: no picture {name} in {images}; export with 'Save images'")
+            reason = f"{mask}: no picture {name} in {images}; export with 'Save images'"
+            note_gap(gaps, name.as_posix(), reason)
+            continue
         pairs.append(Pair(name.as_posix(), pictures[name], mask))
     return pairs, _decoder(path, marks, described.max_distance), meaning
 
 
-def _labelme_folder(root: Path, described: Description) -> tuple[list[Pair], Decode, Meaning]:
+def _labelme_folder(
+    root: Path, described: Description, gaps: list[Gap] | None
+) -> tuple[list[Pair], Decode, Meaning]:
     files = [p for p in sorted(root.rglob("*.json")) if not p.name.startswith(".")]
     if not files:
         raise BadData(
@@ -191,7 +209,7 @@ def _labelme_folder(root: Path, described: Description) -> tuple[list[Pair], Dec
     if listed.is_file():
         names = [row[0] for row in read_rows(listed, 1, "", separator="\n")]
     else:
-        names = sorted({s["label"] for p in files for s in _labelme.read_shapes(p)["shapes"]})
+        names = sorted({label for path in files for label in _labels_of(path, gaps)})
         listed = root / "*.json"
     named = replace(described, rename={"_background_": "background", **described.rename})
     used = [name for name in names if name != _labelme.IGNORED]
@@ -199,8 +217,12 @@ def _labelme_folder(root: Path, described: Description) -> tuple[list[Pair], Dec
     meaning = understand(listed, named, parts)
     pairs = []
     for path in files:
-        picture = _picture_of(path)
-        pairs.append(Pair(path.relative_to(root).with_suffix("").as_posix(), picture, path))
+        key, picture = path.relative_to(root).with_suffix("").as_posix(), _picture_of(path)
+        if picture is None:
+            reason = f"{path}: no picture {path.stem}.jpg, .png ... beside it; copy it there"
+            note_gap(gaps, key, reason)
+        else:
+            pairs.append(Pair(key, picture, path))
     return pairs, _FromShapes(ids), meaning
 
 
@@ -212,30 +234,41 @@ class _FromShapes:
         return _labelme.draw_shapes(path, self.ids)
 
 
-def _picture_of(path: Path) -> Path:
+def _labels_of(path: Path, gaps: list[Gap] | None) -> set[str]:
+    """Names that a labelme file uses; a damaged one that is checked is told when it is read."""
+    try:
+        return {shape["label"] for shape in _labelme.read_shapes(path)["shapes"]}
+    except BadData:
+        if gaps is None:
+            raise
+        return set()
+
+
+def _picture_of(path: Path) -> Path | None:
     """The picture beside a labelme file; its ``imagePath`` may be of another machine."""
     for suffix in SUFFIXES:
         for end in (suffix, suffix.upper()):
             if (picture := path.with_suffix(end)).is_file():
                 return picture
-    raise BadData(f"{path}: no picture {path.stem}.jpg, .png ... beside it; copy it there")
+    return None
 
 
 def _pictures(folder: Path) -> Iterable[Path]:
     return (p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES)
 
 
-def _chosen(pairs: list[Pair], path: Path) -> list[Pair]:
+def _chosen(pairs: list[Pair], path: Path, gaps: list[Gap] | None) -> list[Pair]:
     """The pairs that a list names, in its order; a picture's suffix may be given or not."""
     by_name = {pair.key: pair for pair in pairs}
+    told = {gap.key for gap in gaps or ()}
     chosen = []
     for (line,) in read_rows(path, 1, f"it is named in {FILE}", separator="\n"):
         known, suffix = by_name.get(line), Path(line).suffix.lower()
         if known is None and suffix in SUFFIXES:
             known = by_name.get(Path(line).with_suffix("").as_posix())
-        if known is None:
-            raise BadData(
-                f"{path}: {line!r} is no picture of the folder; wanted names as {FILE} has"
-            )
-        chosen.append(known)
+        if known is not None:
+            chosen.append(known)
+        elif told.isdisjoint((line, Path(line).with_suffix("").as_posix())):
+            reason = f"{path}: {line!r} is no picture of the folder; wanted names as {FILE} has"
+            note_gap(gaps, line, reason)
     return chosen

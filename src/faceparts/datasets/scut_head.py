@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts.datasets._pairs import Pair, check_split, find_pairs, read_rgb
+from faceparts.datasets._pairs import Gap, Pair, check_split, find_pairs, read_rgb
 from faceparts.errors import BadData
 from faceparts.types import POINTS, HeadSample
 
@@ -66,7 +66,7 @@ def read_boxes(path: Path) -> NDArray[np.float32]:
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-def load(root: Path, split: str) -> ScutHead:
+def load(root: Path, split: str, *, gaps: list[Gap] | None = None) -> ScutHead:
     """The SCUT-HEAD folder.
 
     Raises:
@@ -74,4 +74,5 @@ def load(root: Path, split: str) -> ScutHead:
     """
     check_split(split, SPLITS, "scut_head")
     folder = Path(root) / split
-    return ScutHead(find_pairs(folder / "images", folder / "annotations", tail=".xml"))
+    images, annotations = folder / "images", folder / "annotations"
+    return ScutHead(find_pairs(images, annotations, tail=".xml", gaps=gaps))
