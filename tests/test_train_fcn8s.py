@@ -275,7 +275,7 @@ def test_batches_are_decided_by_the_step(root: Path) -> None:
     assert first.teacher is None
 
 
-@pytest.mark.parametrize("key", ["occluders", "graft"])
+@pytest.mark.parametrize("key", ["occluders", "graft", "jewels", "restyle"])
 def test_other_changes_are_refused(key: str, root: Path) -> None:
     recipe = s1(**{key: "a" if key == "occluders" else 0.5})
     with pytest.raises(BadRecipe, match=f"s1: {key} does nothing with task = 'crop_s1'; leave"):

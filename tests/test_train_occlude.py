@@ -291,3 +291,21 @@ def test_swapped_eyes_do_not_turn_the_frame() -> None:
     assert wrong is not None
     assert 5 < right.angle_deg < 13  # drawn at 9 degrees
     assert wrong.angle_deg == pytest.approx(right.angle_deg)
+
+
+def test_opaque_sunglasses_lose_their_plain_surroundings(tmp_path: Path) -> None:
+    """A cut-out on black whose alpha says nothing: black around it goes, black inside stays."""
+    piece = np.zeros((30, 60, 4), np.uint8)
+    piece[..., 3] = 255
+    piece[5:25, 4:56, :3] = 200
+    piece[10:20, 10:25, :3] = 0
+    (tmp_path / "sunglasses").mkdir()
+    for i in range(2):
+        PilImage.fromarray(piece).save(tmp_path / "sunglasses" / f"{i}.png")
+    (got,) = occlude.load_occluders(tmp_path, held_back=False).sunglasses
+    assert got.shape == (20, 52, 4)
+    assert (got[..., 3] == 255).all()
+    transparent = piece.copy()
+    transparent[0, 0, 3] = 0
+    np.testing.assert_array_equal(occlude._keyed(transparent), transparent)
+    np.testing.assert_array_equal(occlude._keyed(piece[..., :3]), piece[..., :3])

@@ -229,6 +229,7 @@ def test_any_label_set_can_be_trained(name: str, world: Path) -> None:
     [
         ({"occlude": 0.5, "occluders": "occluders"}, "occluders needs a label set with left_eye"),
         ({"graft": 0.5}, "graft needs a label set with .*; lfw3 has no"),
+        ({"jewels": 0.5}, "jewels needs a label set with .*; lfw3 has no"),
     ],
 )
 def test_parts_that_pasting_needs(changed: dict[str, Any], message: str, world: Path) -> None:
@@ -292,6 +293,23 @@ def test_grafts_come_from_the_first_source(world: Path, mixed: PartsTask) -> Non
         task.grafts.graft(image, ids, np.random.default_rng(i), CELEBA19)[1] for i in range(20)
     ]
     assert all(i.shape == ids.shape for i in put_on)
+
+
+@pytest.mark.parametrize("key", ["jewels", "restyle"])
+def test_the_recipe_says_what_is_drawn_on(key: str, world: Path) -> None:
+    """Of the same chance, with and without: other pictures, and labels unless only looks change."""
+    plain = replace(PARTS, occlude=0.0, occluders="", graft=0.0)
+    without, with_it = PartsTask(plain, world), PartsTask(replace(plain, **{key: 1.0}), world)
+    pictures, ids = 0, 0
+    for seed in range(25):
+        one, two = (
+            t._augment(*t.pools[0][0], 64, np.random.default_rng(seed)) for t in (without, with_it)
+        )
+        assert one[1].shape == two[1].shape
+        pictures += bool((one[1] != two[1]).any())
+        ids += bool((one[2] != two[2]).any())
+    assert pictures > 3
+    assert (ids == 0) == (key == "restyle")
 
 
 def test_weights_and_trust_follow_the_source(mixed: PartsTask) -> None:

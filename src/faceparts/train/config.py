@@ -30,6 +30,8 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("save_every", 1, 10**9),
     ("occlude", 0, 1),
     ("graft", 0, 1),
+    ("jewels", 0, 1),
+    ("restyle", 0, 1),
     ("balance", 0, 1),
     ("accumulate", 1, 10**6),
     ("patience", 0, 10**6),
@@ -153,6 +155,10 @@ class Recipe:
         occlude: probability that a sample gets occluders.
         graft: probability that a sample gets a rare part of another face, see `train.graft`
             (parts only; pieces come from the first source).
+        jewels: probability that a sample gets drawn earrings or a necklace, see `train.jewels`
+            (parts only).
+        restyle: probability that clothes, hair, hat and background of a sample may change their
+            looks, see `train.restyle` (parts only; fabrics are the textures of ``occluders``).
         balance: exponent of the inverse pixel share in the class weights; 0 = all classes alike
             (parts only).
         negatives: folder below the data root with pictures without people (heads only).
@@ -194,6 +200,8 @@ class Recipe:
     occluders: str = ""
     occlude: float = 0.0
     graft: float = 0.0
+    jewels: float = 0.0
+    restyle: float = 0.0
     balance: float = 0.25
     negatives: str = ""
     init: str = ""

@@ -29,7 +29,7 @@ from faceparts.types import Image
 RESIZE_PX, PAD_PX, CROP_PX = 600, 250, 512
 SCALE = (1.0, 1.4)
 CHANCE = 0.5
-UNUSED = ("occluders", "occlude", "graft")
+UNUSED = ("occluders", "occlude", "graft", "jewels", "restyle")
 """Keys of a recipe that change pictures in other ways; they must be left out."""
 
 

@@ -228,7 +228,7 @@ def load_occluders(root: Path, *, held_back: bool) -> Occluders:
     pasted = [_read(p) for p in _files(root / "masks", held_back)]
     masks = [_trim(p) for p in pasted if p.shape[2] == 4 and p[..., 3].min() < 128]
     masks = [p for p in masks if _is_solid(p)]
-    sunglasses = [_trim(_read(p)) for p in _files(root / "sunglasses", held_back)]
+    sunglasses = [_trim(_keyed(_read(p))) for p in _files(root / "sunglasses", held_back)]
     textures = [_read(p)[..., :3] for p in _files(root / "textures", held_back)]
     textures += [_read(p)[..., :3] for p in _files(root / "mask_fabrics", held_back)]
     textures += [p[..., :3] for p in pasted if p.shape[2] == 3 or p[..., 3].min() >= 128]
@@ -256,6 +256,17 @@ def _read(path: Path) -> NDArray[np.uint8]:
         piece = cv2.cvtColor(piece, cv2.COLOR_GRAY2BGR)
     order = (2, 1, 0, 3)[: piece.shape[2]]
     return np.ascontiguousarray(piece[..., order])
+
+
+def _keyed(piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Make the plain surroundings of an opaque RGBA cut-out transparent, from its borders in."""
+    if piece.shape[2] != 4 or piece[..., 3].min() < 128:
+        return piece
+    difference = np.abs(piece[..., :3].astype(int) - piece[0, 0, :3]).max(axis=2)
+    _, regions = cv2.connectedComponents((difference <= 12).astype(np.uint8), connectivity=4)
+    border = np.unique(np.r_[regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    outside = np.isin(regions, border[border > 0])
+    return np.dstack([piece[..., :3], np.where(outside, 0, piece[..., 3]).astype(np.uint8)])
 
 
 def _is_solid(piece: Rgba) -> bool:

@@ -15,13 +15,14 @@ from torch.nn import functional as F
 from faceparts import labels
 from faceparts.errors import BadRecipe
 from faceparts.evaluate import confusion
-from faceparts.train import augment, losses, pools
+from faceparts.train import augment, jewels, losses, pools
 from faceparts.train.config import Phase, Recipe
 from faceparts.train.distill import Teacher, load_teacher
 from faceparts.train.fused import entropy_and_dice
 from faceparts.train.graft import ODDS, Grafts, collect
 from faceparts.train.inputs import device_of, to_input
 from faceparts.train.occlude import Occluders, load_occluders
+from faceparts.train.restyle import restyle
 from faceparts.types import IGNORE, Image, LabelSet
 
 LOSS = {"ce": 1.0, "dice": 0.5}
@@ -33,6 +34,7 @@ DOUBT = 0.9
 NEEDED = {
     "occluders": ("left_eye", "right_eye", "glasses"),
     "graft": (*ODDS, "left_eye", "right_eye", "left_ear", "right_ear"),
+    "jewels": jewels.NEEDED,
 }
 """Parts that the trained set must have for a key of the recipe."""
 
@@ -99,6 +101,9 @@ class PartsTask:
         self.occluders: Occluders | None = None
         if recipe.occluders:
             self.occluders = load_occluders(root / recipe.occluders, held_back=False)
+        textures = self.occluders.textures if self.occluders else ()
+        others = tuple(image for image, _ in first.kept.values())
+        self.stuff = {"clothes": textures, "background": (*textures, *others)}
         self.grafts: Grafts | None = collect(first, self.label_set) if recipe.graft else None
         self.teacher: Teacher | None = None
         if recipe.distill.weight:
@@ -140,10 +145,14 @@ class PartsTask:
         """All that changes labels too: the picture before and after pasting, and its ids."""
         if self.grafts is not None and rng.random() < self.recipe.graft:
             image, ids = self.grafts.graft(image, ids, rng, self.label_set)
+        if rng.random() < self.recipe.jewels:
+            image, ids = jewels.adorn(image, ids, rng, self.label_set)
         matrix = augment.random_affine(image.shape[:2], size_px, rng)
         image, ids = augment.warp(image, ids, matrix, size_px)
         if rng.random() < 0.5:
             image, ids = augment.mirror(image, ids, self.mirror)
+        if rng.random() < self.recipe.restyle:
+            image = restyle(image, ids, self.stuff, rng, self.label_set)
         bare = image
         if self.occluders is not None and rng.random() < self.recipe.occlude:
             image, ids = self.occluders.paste(image, ids, rng, self.label_set)
