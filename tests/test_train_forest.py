@@ -270,6 +270,23 @@ def test_a_part_that_a_fold_lacks_gets_no_probability(world) -> None:
     assert_array_equal(fitted.predict_proba(images[2:3])[0][..., 6:], 0)
 
 
+def test_folds_without_a_part_say_so(world) -> None:
+    """Only the first two of four pictures, one group, show part 5: the others' fold lacks it."""
+    images, ids = world[0][:4], world[1][:4].copy()
+    ids[2:][ids[2:] == 5] = 0
+    two = PixelForest(
+        ("gray", "xy"),
+        options={"n_estimators": 2},
+        rounds=1,
+        context=("probs:0",),
+        folds=2,
+        per_class=30,
+        threads=1,
+    ).fit(images, ids, ["a", "a", "b", "b"])
+    assert sorted(two.absent_in_folds_) == [[], [5]]
+    assert PixelForest(options={"n_estimators": 1}).fit(images, ids).absent_in_folds_ == []
+
+
 # --- errors -------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image as PilImage
 
-from faceparts import labels
 from faceparts.crops import crop_head
 from faceparts.datasets import fasseg
 from faceparts.detect import headnet
@@ -43,6 +42,8 @@ def table(**changed: Any) -> dict[str, Any]:
             "work_px": 32,
             "test_share": 0.4,
             "sides": {"eyes": "nose"},
+            "twins": "keep",  # drawn faces are much alike
+            "kin": 0,
         },
         "data": [
             {"name": "fasseg", "root": "f", "split": "v2-test"},
@@ -101,6 +102,12 @@ def test_there_are_shipped_recipes() -> None:
         ({"pictures": {"reduce": "mean"}}, "reduce = 'mean'; wanted one of max, most"),
         ({"pictures": {"frame": "nose"}}, "frame = 'nose'; wanted one of photo, head"),
         ({"pictures": {"by": "luck"}}, "by = 'luck'; wanted one of picture, subject"),
+        ({"pictures": {"twins": "maybe"}}, "twins = 'maybe'; wanted one of drop, keep"),
+        ({"pictures": {"kin": -1}}, r"kin = -1; wanted 0..500"),
+        ({"outlines": ["ears"]}, r"outlines = \['ears'\]; wanted parts of the recipe"),
+        ({"outlines": ["background"]}, "wanted parts of the recipe, which needs one named skin"),
+        ({"compare": ["a/plain.onnx"]}, "compare: 'plain' would be there twice among experiments"),
+        ({"compare": ["a/x.onnx", "b/x.npz"]}, "compare: 'x' would be there twice"),
         ({"pictures": {"test_share": 1.0}}, r"test_share = 1.0; wanted 0.01..0.99"),
         ({"data": []}, r"data must be a list of tables \(\[\[data\]\]\), at least one"),
         ({"data": [{"name": "no", "root": "", "split": "a"}]}, "no dataset 'no'; there are: "),
@@ -153,7 +160,8 @@ def test_wrong_recipes_are_refused(changed, message) -> None:
 
 
 def load(root: Path, *sources: ForestSource, **how: Any):
-    given = {"frame_px": 64, "work_px": 32, "sides": {"eyes": "nose"}, **how}
+    given = {"frame_px": 64, "work_px": 32, "sides": {"eyes": "nose"}, "twins": "keep", "kin": 0}
+    given |= how
     return forest_data.load_pictures(sources, root, Pictures(**given), PARTS, quiet=True)
 
 
@@ -199,7 +207,7 @@ def test_frames_of_heads_are_the_parsers_crops(root, monkeypatch) -> None:
 
     monkeypatch.setattr(headnet, "load", lambda threads: Finder())
     sources = ForestSource("fasseg", "f", "v2-test")
-    given = Pictures("head", 64, 32, sides={"eyes": "nose"})
+    given = Pictures("head", 64, 32, sides={"eyes": "nose"}, twins="keep", kin=0)
     pictures, left_out = forest_data.load_pictures(
         [sources], root, given, PARTS, margin=0.5, threads=1, quiet=True
     )
@@ -412,6 +420,44 @@ def test_the_search_and_the_curve(done) -> None:
     assert points[-1]["accuracy"] == report["experiments"]["plain"]["accuracy"]
 
 
+def test_absent_parts_are_named(tmp_path) -> None:
+    """A mouth on one photo of ten: wherever it is left out, the report says so."""
+    write_fasseg(tmp_path / "f", 10)
+    for path in (tmp_path / "f/V2/Test_Labels").iterdir():
+        paint = np.asarray(PilImage.open(path)).copy()
+        if path.stem != "1":
+            paint[(paint == fasseg.PAINT["mouth"]).all(axis=2)] = fasseg.PAINT["skin"]
+        if path.stem == "2":
+            paint[:8] = 127  # a colour that nobody knows
+        PilImage.fromarray(paint).save(path)
+    recipe = table(
+        data=table()["data"][:1],
+        experiments=[EXPERIMENTS[0] | {"rounds": 1, "context": ["probs:0"], "folds": 2}],
+        search={"experiment": "plain", "folds": 2, "grid": {"class_power": [0.0]}},
+        examples=0,
+    )
+    out = tmp_path / "out"
+    forest_run.train(recipe, Path("tiny.toml"), tmp_path, out, threads=1, quiet=True)
+    report, page = json.loads((out / "report.json").read_text()), (out / "report.html").read_text()
+    result, absent = report["experiments"]["plain"], report["search"]["absent"]
+    protocol = report["protocol"]
+    assert protocol["subjects"] == 10
+    assert protocol["unlabelled"] == {"fasseg:v2-test/v2/2": pytest.approx(8 / 60, abs=1e-3)}
+    assert "fasseg:v2-test/v2/2: 13.3% of its pixels have no label" in page
+    if "fasseg:v2-test/v2/1" in protocol["test"]:
+        assert result["absent_in_training"] == ["mouth"]
+        assert result["absent_in_folds"] == [["mouth"]] * 2
+        assert [row["to_learn"] for row in absent] == [["mouth"]] * 2
+        assert "mouth: in no training picture." in page
+    else:
+        assert result["absent_in_test"] == ["mouth"]
+        assert sorted(result["absent_in_folds"]) == [[], ["mouth"]]
+        assert sorted(row["to_learn"] for row in absent) == [[], ["mouth"]]
+        assert sorted(row["left_out"] for row in absent) == [[], ["mouth"]]
+        assert "mouth: in no test picture." in page
+        assert "mouth: in no picture that fold" in page
+
+
 def test_importances_are_told_by_family(done) -> None:
     _, report = done
     for name, families in (("plain", {"rgb", "xy"}), ("two", {"lab", "xy", "probs"})):
@@ -432,56 +478,6 @@ def test_a_run_with_less(root, tmp_path) -> None:
     assert not (tmp_path / "examples.png").exists()
     rows = report["experiments"]["plain"]
     assert rows["pixels"] == sum(p["support"] for p in rows["parts"].values())
-
-
-def test_another_segmenter_looks_at_the_same_pictures(root, tmp_path, monkeypatch) -> None:
-    class Painter:
-        """Says skin everywhere in the window, brow in a corner: hair in FASSEG's words."""
-
-        def __init__(self, segmenter: str, threads: int) -> None:
-            assert (segmenter, threads) == ("other", 1)
-
-        def parse(self, image: np.ndarray) -> list[Any]:
-            from types import SimpleNamespace
-
-            height, width = image.shape[:2]
-            ids = np.full((height - 10, width), labels.CELEBA19.id("skin"), np.uint8)
-            ids[:4, :4] = labels.CELEBA19.id("left_brow")
-            window = (0, 10, width, height)
-            near = SimpleNamespace(size_wh=(20, 20))
-            far = SimpleNamespace(size_wh=(2, 2))
-            face = {"label_set": labels.CELEBA19, "labels": ids, "window_xyxy": window}
-            return [
-                SimpleNamespace(head=far, **{**face, "labels": ids * 0}),
-                SimpleNamespace(head=near, **face),
-            ]
-
-    monkeypatch.setattr(forest_run, "FaceParser", Painter)
-    forest_run.train(
-        table(compare=["other"], examples=0), Path("t.toml"), root, tmp_path, threads=1, quiet=True
-    )
-    report = json.loads((tmp_path / "report.json").read_text())
-    other = report["compared"]["other"]
-    assert other["parts"]["skin"]["recall"] == 1
-    assert other["parts"]["nose"]["recall"] == 0
-    seen = np.array(other["confusion"]).sum(axis=0)
-    named = dict(zip(PARTS, seen, strict=True))
-    assert named["hair"] > 0
-    assert named["mouth"] == 0
-    assert other["pixels"] == report["experiments"]["plain"]["pixels"]
-    assert (tmp_path / "confusion-other.png").exists()
-
-
-def test_nobody_found_is_background(root) -> None:
-    pictures, _ = load(root, ForestSource("fasseg", "f", "v2-test", "^v2/1$"))
-
-    class Blind:
-        def parse(self, image: np.ndarray) -> list[Any]:
-            return []
-
-    how = Pictures(frame_px=64, work_px=32, sides={"eyes": "nose"})
-    seen = measure.parse_picture(Blind(), pictures[0], how, PARTS)  # type: ignore[arg-type]
-    assert_array_equal(seen, 0)
 
 
 def test_a_search_of_an_unknown_setting(root) -> None:

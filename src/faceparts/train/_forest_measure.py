@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from faceparts import labels
 from faceparts.evaluate import confusion
-from faceparts.parse import FaceParser
 from faceparts.segment import _features
 from faceparts.segment._trees import Trees
 from faceparts.segment.forest import Forest
-from faceparts.train.forest_data import Picture, Pictures, frame_ids, translate
+from faceparts.train.forest_data import Picture
 from faceparts.types import IGNORE
 
 Array = NDArray[np.float32]
@@ -215,24 +213,3 @@ def draw_pixels(
         ids.append(picture.labels.reshape(-1)[some])
     families = _features.column_families(terms, before)
     return np.concatenate(blocks, axis=1), np.concatenate(ids), families
-
-
-# --- other segmenters on the same pictures ------------------------------------------------------
-
-
-def parse_picture(parser: FaceParser, picture: Picture, how: Pictures, parts: Sequence[str]) -> Ids:
-    """What a face parser sees in a photo, in the recipe's parts, in the frame.
-
-    The largest head counts. Its parts become those of the dataset (`labels.table`), whatever the
-    dataset lacks becomes background, then sides are split as in the truth.
-    """
-    height, width = picture.source.shape[:2]
-    ids = np.zeros((height, width), np.uint8)
-    faces = parser.parse(picture.source)
-    if faces:
-        face = max(faces, key=lambda f: f.head.size_wh[0] * f.head.size_wh[1])
-        x0, y0, x1, y1 = face.window_xyxy
-        table = labels.table(face.label_set, picture.source_set, rest=0)
-        ids[y0:y1, x0:x1] = table[face.labels]
-    ids = translate(ids, picture.source_set, how.sides, parts)
-    return frame_ids(ids, picture.crop, how.frame_px, 0)

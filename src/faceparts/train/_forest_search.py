@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from faceparts.errors import BadRecipe
 from faceparts.train.forest import PixelForest
-from faceparts.train.forest_data import Picture
+from faceparts.train.forest_data import Picture, absent_parts
 from faceparts.train.forest_recipe import Experiment, ForestRecipe
 
 
@@ -49,7 +49,9 @@ def run_search(
     """Try every setting of the grid by folds of subjects; the best goes into the recipe.
 
     Returns:
-        The recipe with the experiment's settings replaced, and all scores (mean macro F1).
+        The recipe with the experiment's settings replaced; all scores (mean macro F1), and which
+        parts a fold lacks: to learn from, or among the pictures left out (where a part that is
+        absent counts only if it is found all the same, as wrong).
 
     Raises:
         BadRecipe: the grid names a setting that an experiment does not have.
@@ -63,6 +65,14 @@ def run_search(
     if folds < 2:
         raise BadRecipe(f"{recipe.name}: search needs training pictures of at least two subjects")
     splits = list(GroupKFold(folds).split(subjects, groups=subjects))
+    absent = [
+        {
+            "fold": number,
+            "to_learn": absent_parts([learn[i].labels for i in inside], recipe.parts),
+            "left_out": absent_parts([learn[i].labels for i in outside], recipe.parts),
+        }
+        for number, (inside, outside) in enumerate(splits, start=1)
+    ]
     grid = list(ParameterGrid({key: list(values) for key, values in search.grid.items()}))
     tried = []
     with tqdm(total=len(grid) * folds, desc="grid search", disable=quiet) as bar:
@@ -82,7 +92,12 @@ def run_search(
     best = max(tried, key=lambda row: row["macro_f1"])
     chosen = with_settings(start, best["settings"], recipe.name)
     experiments = tuple(chosen if e.name == start.name else e for e in recipe.experiments)
-    return replace(recipe, experiments=experiments), {"tried": tried, "best": best["settings"]}
+    found = {
+        "tried": tried,
+        "best": best["settings"],
+        "absent": [row for row in absent if row["to_learn"] or row["left_out"]],
+    }
+    return replace(recipe, experiments=experiments), found
 
 
 def with_settings(experiment: Experiment, settings: dict[str, Any], where: str) -> Experiment:

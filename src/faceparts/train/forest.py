@@ -248,6 +248,9 @@ class PixelForest(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # unty
         seed: of trees and draws.
         threads: processor threads; ``None`` = all.
         quiet: no progress bar.
+
+    After fitting, ``absent_in_folds_`` lists for each fold of a further stage the ids that no
+    picture to learn from showed; they get probability 0 there.
     """
 
     def __init__(
@@ -276,9 +279,7 @@ class PixelForest(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # unty
         self.class_power = class_power
         self.margin = margin
         self.parts = parts
-        self.seed = seed
-        self.threads = threads
-        self.quiet = quiet
+        self.seed, self.threads, self.quiet = seed, threads, quiet
 
     def fit(
         self,
@@ -308,6 +309,7 @@ class PixelForest(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # unty
         bar = tqdm(
             total=1 + self.rounds * (self.folds + 1), desc="fits", disable=self.quiet, leave=False
         )
+        self.absent_in_folds_: list[list[int]] = []
         stages: list[tuple[tuple[str, ...], Trees]] = []
         self.estimators_: list[Any] = []
         with bar:
@@ -341,6 +343,8 @@ class PixelForest(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # unty
             raise BadData("forest: further stages need pictures of at least two groups")
         out: dict[int, Array] = {}
         for learnt, left in GroupKFold(folds).split(owner, groups=owner):
+            there = {int(k) for i in learnt for k in np.unique(np.asarray(y[i]))}
+            self.absent_in_folds_.append(sorted(set(range(count)) - there))
             trees, _ = self._fit_stage(maps[learnt], [y[i] for i in learnt], count)
             out.update((int(i), self._run(trees, maps, int(i))) for i in left)
             bar.update()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from faceparts import folder
 from faceparts.crops import crop_head
 from faceparts.errors import BadData
+from faceparts.train import _forest_twins
 from faceparts.types import IGNORE, Crop, Dataset, Head, HeadDetector, Image, LabelSet, Sample
 
 Ids = NDArray[np.uint8]
@@ -58,6 +59,10 @@ class Pictures:
             to the right of it in the picture becomes the subject's left one, ``left_eye``.
         test_share: share of the pictures to test on.
         by: ``"picture"`` or ``"subject"``: what is kept together by the split.
+        twins: near-identical photos (see `_forest_twins`): ``"drop"``: only the first counts;
+            ``"keep"``: only those with the very same pixels are dropped.
+        kin: photos of subjects that the data does not name count as one subject's if they share at
+            least so many points (see `_forest_twins`); 0 = they are all different.
     """
 
     frame: str = "photo"
@@ -69,6 +74,8 @@ class Pictures:
     sides: dict[str, str] = field(default_factory=dict)
     test_share: float = 0.3
     by: str = "subject"
+    twins: str = "drop"
+    kin: int = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +84,16 @@ class Picture:
 
     Args:
         key: dataset and sample.
-        subject: who is on it; the key where that is unknown.
+        subject: who is on it; where the data does not say, the key, or that of another photo that
+            shows the same.
         source: the photo itself, uint8 RGB.
         image: (W, W, 3) uint8 RGB working picture.
         labels: (W, W) uint8 in the recipe's order, `IGNORE` where unknown.
         truth: (S, S) uint8 the same at the size of the frame.
         source_set: what the dataset's own ids mean.
         crop: where the frame lies in the photo; ``None`` = the frame is the whole photo.
+        is_named: whether the data says who is on it.
+        unsure: share of the photo's pixels that have no label.
     """
 
     key: str
@@ -94,6 +104,8 @@ class Picture:
     truth: Ids
     source_set: LabelSet
     crop: Crop | None = None
+    is_named: bool = False
+    unsure: float = 0.0
 
 
 def load_pictures(
@@ -146,12 +158,46 @@ def load_pictures(
                     continue
                 crop = crop_head(sample.image, max(heads, key=_area), how.frame_px, margin)
             pictures.append(make_picture(sample, key, data.label_set, how, parts, crop))
+    if how.twins == "drop":
+        pictures = drop_twins(pictures, left_out)
+    if how.kin and how.by == "subject":
+        pictures = join_kin(pictures, how.kin, quiet=quiet)
     if not pictures:
         raise BadData("forest: no picture in any of the sources; look at name, split and match")
     absent = absent_parts([picture.labels for picture in pictures], parts)
     if absent:
         raise BadData(f"forest: no picture shows {', '.join(absent)}; take the part off the recipe")
     return pictures, left_out
+
+
+def drop_twins(pictures: Sequence[Picture], left_out: dict[str, str]) -> list[Picture]:
+    """The pictures without near-identical later ones, which are added to ``left_out``."""
+    twins = _forest_twins.find_twins([picture.source for picture in pictures])
+    for j, (i, score, is_mirrored) in twins.items():
+        how = "the mirror image of" if is_mirrored else "near-identical to"
+        left_out[pictures[j].key] = f"{how} {pictures[i].key} (likeness {score:.3f})"
+    return [picture for i, picture in enumerate(pictures) if i not in twins]
+
+
+def join_kin(pictures: Sequence[Picture], least: int, *, quiet: bool = True) -> list[Picture]:
+    """The pictures with one subject for those that show the same; see `_forest_twins.join`."""
+    subjects = _forest_twins.join(
+        [p.source for p in pictures],
+        [p.subject for p in pictures],
+        [p.is_named for p in pictures],
+        least,
+        quiet=quiet,
+    )
+    return [replace(p, subject=s) for p, s in zip(pictures, subjects, strict=True)]
+
+
+def found_kin(pictures: Sequence[Picture]) -> list[list[str]]:
+    """Keys of the pictures that `join_kin` put together, subject by subject."""
+    groups: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        groups.setdefault(picture.subject, []).append(picture)
+    found = [g for g in groups.values() if len(g) > 1 and not all(p.is_named for p in g)]
+    return [[p.key for p in group] for group in found]
 
 
 def _area(head: Head) -> float:
@@ -194,8 +240,18 @@ def make_picture(
     side = how.work_px
     small = np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
     reduced = reduce_labels(truth, how.frame_px // side, how.reduce, len(parts))
-    subject = sample.subject or key
-    return Picture(key, subject, sample.image, small, reduced, truth, source_set, crop)
+    return Picture(
+        key,
+        sample.subject or key,
+        sample.image,
+        small,
+        reduced,
+        truth,
+        source_set,
+        crop,
+        sample.subject is not None,
+        float(np.mean(sample.labels == IGNORE)),
+    )
 
 
 def fill_unsure(ids: Ids) -> Ids:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from faceparts import folder
@@ -67,6 +68,8 @@ class ForestRecipe:
         score: ``"work"``: rates are counted on the working pictures; ``"frame"``: on the frames,
             with the probabilities enlarged.
         compare: names or files of other segmenters that look at the same test pictures.
+        outlines: parts of the compared segmenters that are scored a second time with their outlines
+            moved as the training pictures draw them; wants a part ``skin``.
         curve: numbers of training pictures for the training-set-size curve.
         curve_experiment: the experiment that the curve is made with; empty = the first.
         examples: test pictures shown in the report.
@@ -82,6 +85,7 @@ class ForestRecipe:
     input_px: int = 256
     score: str = "frame"
     compare: tuple[str, ...] = ()
+    outlines: tuple[str, ...] = ()
     curve: tuple[int, ...] = ()
     curve_experiment: str = ""
     examples: int = 4
@@ -102,6 +106,16 @@ class ForestRecipe:
                 return experiment
         names = ", ".join(e.name for e in self.experiments)
         raise BadRecipe(f"{self.name}: no experiment {name!r}; there are: {names}")
+
+
+def name_of(model: str) -> str:
+    """What a compared model is called: a file's stem, or the shipped name.
+
+    Example:
+        >>> name_of("runs/mine/best.onnx"), name_of("partnet")
+        ('best', 'partnet')
+    """
+    return Path(model).stem if Path(model).suffix else model
 
 
 def recipe_from_table(table: dict[str, Any], where: str) -> ForestRecipe:
@@ -137,7 +151,7 @@ def check(recipe: ForestRecipe, where: str) -> None:
     Raises:
         BadRecipe: the message names the key, the value and what is wanted.
     """
-    for key in ("parts", "compare"):
+    for key in ("parts", "compare", "outlines"):
         texts = getattr(recipe, key)
         if not isinstance(texts, tuple) or not all(isinstance(t, str) and t for t in texts):
             raise BadRecipe(f"{where}: {key} must be a list of names")
@@ -149,6 +163,7 @@ def check(recipe: ForestRecipe, where: str) -> None:
         ("pictures: work_px", how.work_px, *WORK_PX),
         ("pictures: frame_px", how.frame_px, how.work_px, 8192),
         ("pictures: test_share", how.test_share, 0.01, 0.99),
+        ("pictures: kin", how.kin, 0, 500),
     ):
         if not low <= value <= high:
             raise BadRecipe(f"{where}: {name} = {value}; wanted {low}..{high}")
@@ -164,6 +179,7 @@ def check(recipe: ForestRecipe, where: str) -> None:
         ("pictures: padding", how.padding, ("background", "ignore")),
         ("pictures: unsure", how.unsure, ("nearest", "ignore")),
         ("pictures: by", how.by, ("picture", "subject")),
+        ("pictures: twins", how.twins, ("drop", "keep")),
     ):
         if word not in words:
             raise BadRecipe(f"{where}: {name} = {word!r}; wanted one of {', '.join(words)}")
@@ -173,7 +189,20 @@ def check(recipe: ForestRecipe, where: str) -> None:
         raise BadRecipe(f"{where}: parts: {error}") from None
     for source in recipe.data:
         _check_source(source, where)
+    strange = [part for part in recipe.outlines if part not in recipe.parts[1:]]
+    if strange or (recipe.outlines and "skin" not in recipe.parts):
+        raise BadRecipe(
+            f"{where}: outlines = {list(recipe.outlines)}; wanted parts of the recipe, which needs "
+            "one named skin"
+        )
     names = [e.name for e in recipe.experiments]
+    compared = [name_of(model) for model in recipe.compare]
+    compared += [f"{name}-moved" for name in compared if recipe.outlines]
+    twice = sorted(n for n in {*names, *compared} if [*names, *compared].count(n) > 1)
+    if compared and twice:
+        raise BadRecipe(
+            f"{where}: compare: {twice[0]!r} would be there twice among experiments and models"
+        )
     if len(set(names)) != len(names) or not all(re.fullmatch(r"[\w-]+", n) for n in names):
         raise BadRecipe(f"{where}: experiments are named {names}; wanted different plain names")
     for experiment in recipe.experiments:

@@ -176,15 +176,18 @@ def to_html(report: dict[str, Any], figures: dict[str, bytes]) -> str:
         f"{'working pictures' if protocol['score'] == 'work' else 'frames'}; "
         f"seed {protocol['seed']}; {len(protocol['left_out'])} pictures left out; "
         f"peak memory {report['peak_memory_mib']} MiB.</p>",
+        *_remarks(protocol),
         "<h2>Overview</h2>",
         _overview(report),
     ]
     if report["search"]:
         blocks += ["<h2>Grid search</h2>", _search(report["search"])]
+        blocks += [_paragraph(text) for text in absent_in_search(report["search"])]
     if report["curve"]:
         blocks += ["<h2>Number of training pictures</h2>", _image("training-size", figures)]
     for name, result in (report["experiments"] | report["compared"]).items():
         blocks += [f"<h2>{html.escape(name)}</h2>", _rates(result)]
+        blocks += [_paragraph(text) for text in remarks_on(result)]
         keys = (f"confusion-{name}", f"curves-{name}", f"importance-{name}")
         blocks += [_image(key, figures) for key in keys if key in figures]
         if "settings" in result:
@@ -200,6 +203,63 @@ def to_html(report: dict[str, Any], figures: dict[str, bytes]) -> str:
     return (
         f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(blocks)}</body></html>"
     )
+
+
+def _remarks(protocol: dict[str, Any]) -> list[str]:
+    """What somebody who trusts the numbers should know about the pictures."""
+    blocks = []
+    if protocol["same_subject_by_look"]:
+        groups = "; ".join(" = ".join(keys) for keys in protocol["same_subject_by_look"])
+        least = protocol["pictures"]["kin"]
+        blocks.append(
+            f"Taken for one subject, because they share {least} points or more: {groups}."
+        )
+    for key, share in protocol["unlabelled"].items():
+        blocks.append(
+            f"{key}: {share:.1%} of its pixels have no label; is there a colour that nobody knows?"
+        )
+    return [_paragraph(text) for text in blocks]
+
+
+def remarks_on(result: dict[str, Any]) -> list[str]:
+    """Parts that were absent, heads that were not found, outlines that were moved: by name."""
+    texts = []
+    for key, where in (
+        ("absent_in_training", "in no training picture"),
+        ("absent_in_test", "in no test picture"),
+    ):
+        if result.get(key):
+            texts.append(f"{', '.join(result[key])}: {where}.")
+    for number, parts in enumerate(result.get("absent_in_folds", []), start=1):
+        if parts:
+            texts.append(
+                f"{', '.join(parts)}: in no picture that fold {number} of the further stages "
+                "learnt from; the probability is 0 there."
+            )
+    if result.get("no_head_found"):
+        texts.append(f"No head found, all background: {', '.join(result['no_head_found'])}.")
+    if result.get("moves"):
+        moves = ", ".join(f"{part} {share:+.1%}" for part, share in result["moves"].items())
+        texts.append(
+            "Outlines moved as the training pictures draw them, in shares of the face's size "
+            f"(square root of its area): {moves}."
+        )
+    return texts
+
+
+def absent_in_search(search: dict[str, Any]) -> list[str]:
+    """Parts that folds of the grid search lack, by name."""
+    texts = []
+    for row in search["absent"]:
+        for key, where in (("to_learn", "learnt from"), ("left_out", "was measured on")):
+            if row[key]:
+                parts = ", ".join(row[key])
+                texts.append(f"{parts}: in no picture that fold {row['fold']} {where}.")
+    return texts
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>"
 
 
 def _overview(report: dict[str, Any]) -> str:

@@ -24,20 +24,29 @@ from tqdm import tqdm
 
 from faceparts import weights
 from faceparts.evaluate import confusion
-from faceparts.parse import FaceParser
 from faceparts.segment._cleanup import Cleanup
 from faceparts.segment._features import column_families, column_names, parse_spec
 from faceparts.segment.forest import Forest, Stage, to_bytes
 from faceparts.streams.files import write_atomic
 from faceparts.train import _forest_measure as measure
 from faceparts.train import forest_report
+from faceparts.train._forest_compare import compare, open_parsers
 from faceparts.train._forest_search import fit, make_forest, run_search
+from faceparts.train._forest_twins import HASH_BITS, LIKENESS
 from faceparts.train.forest import PixelForest
-from faceparts.train.forest_data import Picture, absent_parts, load_pictures, split_pictures
+from faceparts.train.forest_data import (
+    Picture,
+    absent_parts,
+    found_kin,
+    load_pictures,
+    split_pictures,
+)
 from faceparts.train.forest_recipe import Experiment, ForestRecipe, recipe_from_table
 from faceparts.types import ModelCard
 
 PACKAGES = ("numpy", "scikit-learn", "opencv-python-headless")
+UNSURE_SHARE = 0.05
+"""Photos with a larger share of pixels without a label are named: colours nobody knows, perhaps."""
 
 
 def train(
@@ -66,6 +75,7 @@ def train(
     """
     recipe = recipe_from_table(table, str(recipe_path))
     threads = threads or weights.available_cores()
+    parsers = open_parsers(recipe, threads=threads)
     with clock() as reading:
         pictures, left_out = load_pictures(
             recipe.data,
@@ -100,10 +110,9 @@ def train(
         result["file"], result["file_bytes"] = path.name, path.stat().st_size
         report["experiments"][experiment.name] = result
         forests[experiment.name] = forest
-    report["compared"] = {
-        name: compare(recipe, name, test, tallies, threads=threads, quiet=quiet)
-        for name in recipe.compare
-    }
+    report["compared"] = {}
+    for name, parser in parsers.items():
+        report["compared"] |= compare(recipe, name, parser, learn, test, tallies, quiet=quiet)
     report["curve"] = run_curve(recipe, learn, test, threads=threads, quiet=quiet)
     report["peak_memory_mib"] = peak_memory_mib()
     write_atomic(out / "recipe.json", to_json(resolved(recipe, pictures)), force=True)
@@ -181,6 +190,7 @@ def run_experiment(
         "nodes": [len(stage.trees.feature) for stage in forest.stages],
         "absent_in_training": absent_parts([p.labels for p in learn], recipe.parts),
         "absent_in_test": absent_parts([p.labels for p in test], recipe.parts),
+        "absent_in_folds": [[recipe.parts[k] for k in ids] for ids in fitted.absent_in_folds_],
     }
     return forest, fitted, result
 
@@ -233,27 +243,6 @@ def explain(
     }
 
 
-def compare(
-    recipe: ForestRecipe,
-    name: str,
-    test: Sequence[Picture],
-    tallies: dict[str, measure.Tally],
-    *,
-    threads: int,
-    quiet: bool,
-) -> dict[str, Any]:
-    """Rates of another segmenter, behind the usual head detector, on the same pictures."""
-    parser = FaceParser(segmenter=name, threads=threads)
-    tally = measure.Tally.empty(len(recipe.parts))
-    with clock() as evaluating:
-        for picture in tqdm(test, desc=f"test {name}", disable=quiet, leave=False):
-            seen = measure.parse_picture(parser, picture, recipe.pictures, recipe.parts)
-            sure = np.eye(len(recipe.parts), dtype=np.float32)[seen]
-            tally.add(picture.truth, sure)
-    tallies[name] = tally
-    return measure.rates(tally, recipe.parts) | {"evaluating": evaluating}
-
-
 def run_curve(
     recipe: ForestRecipe,
     learn: Sequence[Picture],
@@ -292,13 +281,18 @@ def describe_protocol(
 ) -> dict[str, Any]:
     """Which pictures were on which side, and how they were counted."""
     shared = {p.subject for p in learn} & {p.subject for p in test}
+    everyone = [*learn, *test]
     return {
         "pictures": asdict(recipe.pictures),
         "score": recipe.score,
         "seed": recipe.seed,
         "train": [p.key for p in learn],
         "test": [p.key for p in test],
+        "subjects": len({p.subject for p in everyone}),
         "subjects_on_both_sides": len(shared),
+        "near_identical_from": {"likeness": LIKENESS, "of_64_bits_at_most": HASH_BITS},
+        "same_subject_by_look": found_kin(everyone),
+        "unlabelled": {p.key: round(p.unsure, 4) for p in everyone if p.unsure > UNSURE_SHARE},
         "left_out": left_out,
     }
 
