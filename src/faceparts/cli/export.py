@@ -9,6 +9,9 @@ import click
 
 from faceparts.errors import BadRecipe, UsageError
 
+CHECKPOINTS = {"best": "best.pt", "last": "checkpoint.pt"}
+"""What ``faceparts train`` leaves: the best validation (recipes with ``[[val]]``), and the end."""
+
 
 @click.command("export")
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -35,20 +38,31 @@ from faceparts.errors import BadRecipe, UsageError
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON object of measured results for the card.",
 )
-def export(run: Path, out: Path, int8: bool, data: Path | None, metrics: Path | None) -> int:
+@click.option(
+    "--checkpoint",
+    type=click.Choice(sorted(CHECKPOINTS)),
+    help="best: the best validation (best.pt); last: the end (checkpoint.pt). By default best "
+    "where the training has one.",
+)
+def export(
+    run: Path,
+    out: Path,
+    int8: bool,
+    data: Path | None,
+    metrics: Path | None,
+    checkpoint: str | None,
+) -> int:
     """Write the averaged net of a training (folder RUN) as ONNX with its card.
+
+    Which checkpoint was taken is said on standard error.
 
     \b
     Example:
       faceparts export runs/partnet --out models --int8 --data data
+      faceparts export runs/partnet --out models --checkpoint last
     """
-    try:
-        from faceparts.train import config, loop
-        from faceparts.train import export as exporting
-    except ImportError as error:
-        raise UsageError(
-            f"exporting needs more packages ({error}); pip install 'faceparts[train]'"
-        ) from error
+    from faceparts.train import config
+
     if int8 and data is None:
         raise UsageError("--int8 needs --data: the folder that the recipe's datasets lie in")
     try:
@@ -60,9 +74,18 @@ def export(run: Path, out: Path, int8: bool, data: Path | None, metrics: Path | 
         ) from error
     recipe = config.recipe_from_table(table, str(run / "recipe.json"))
     results = read_metrics(metrics) if metrics else {}
-    outputs = exporting.outputs_of(recipe)
-    state = loop.make_state(recipe, outputs)
-    loop.load_checkpoint(state, run / "checkpoint.pt")
+    chosen = find_checkpoint(run, checkpoint)
+    try:
+        from faceparts.train import export as exporting
+        from faceparts.train import loop
+    except ImportError as error:
+        raise UsageError(
+            f"exporting needs more packages ({error}); pip install 'faceparts[train]'"
+        ) from error
+    state = loop.make_state(recipe, exporting.outputs_of(recipe))
+    loop.load_checkpoint(state, chosen)
+    score = "" if state.best is None or chosen.name != "best.pt" else f", score {state.best:.4f}"
+    click.echo(f"{chosen}: step {state.step}{score}", err=True)
     net = state.average
     exporting.export(net, recipe, out / f"{recipe.name}.onnx", results)
     if int8 and data is not None:
@@ -72,6 +95,25 @@ def export(run: Path, out: Path, int8: bool, data: Path | None, metrics: Path | 
     for path in sorted(out.glob(f"{recipe.name}*.onnx")):
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def find_checkpoint(run: Path, wanted: str | None) -> Path:
+    """The file to export: by default that of the best validation where there is one.
+
+    Args:
+        run: folder of a training.
+        wanted: a key of `CHECKPOINTS`.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    names = [CHECKPOINTS[wanted]] if wanted else [CHECKPOINTS["best"], CHECKPOINTS["last"]]
+    for name in names:
+        if (run / name).is_file():
+            return run / name
+    other = next((key for key, name in CHECKPOINTS.items() if (run / name).is_file()), None)
+    remedy = f"give --checkpoint {other}" if other else "train it first"
+    raise UsageError(f"{run / names[-1]}: no such checkpoint; {remedy}")
 
 
 def read_metrics(path: Path) -> dict[str, float]:

@@ -1,0 +1,173 @@
+"""``faceparts export``: the right checkpoint in, its weights out, every refusal by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import nn
+
+from cli_world import Done, call, call_process
+from faceparts import weights
+from faceparts.train import loop
+from faceparts.train.config import Phase
+from faceparts.train.nets import partnet
+from train_world import PARTS, one_thread, write_world
+
+RECIPE = replace(PARTS, phases=(Phase(1.0, 32, 2),), steps=2, val_every=1)
+
+
+class Tiny(nn.Module):
+    """A parser of one layer."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, parts, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(x)
+        return out
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(partnet, "build", Tiny)
+    with one_thread():
+        yield
+
+
+def make_run(folder: Path, **steps: int) -> Path:
+    """A folder of a training whose checkpoints have their own step in all averaged weights."""
+    folder.mkdir()
+    table = json.dumps(dataclasses.asdict(RECIPE))
+    (folder / "recipe.json").write_text(table)
+    for name, step in steps.items():
+        state = loop.make_state(RECIPE, 19)
+        state.step, state.best, state.best_step = step, step / 100, step
+        with torch.no_grad():
+            for value in state.average.parameters():
+                value.fill_(step)
+        loop.save_checkpoint(state, folder / f"{name}.pt")
+    return folder
+
+
+def head_of(path: Path) -> NDArray[np.float32]:
+    """The layer's weights in an exported file."""
+    (found,) = (
+        numpy_helper.to_array(tensor)
+        for tensor in onnx.load(path).graph.initializer
+        if tensor.name.removesuffix(".half") == "net.head.weight"
+    )
+    return np.asarray(found, np.float32)
+
+
+def export(run: Path, *arguments: object) -> Done:
+    return call("export", run, "-o", run / "models", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "step"),
+    [
+        ({"best": 4, "checkpoint": 9}, None, 4),
+        ({"best": 4, "checkpoint": 9}, "best", 4),
+        ({"best": 4, "checkpoint": 9}, "last", 9),
+        ({"checkpoint": 9}, None, 9),
+        ({"checkpoint": 9}, "last", 9),
+        ({"best": 4}, None, 4),
+    ],
+)
+def test_the_best_checkpoint_is_taken_unless_the_last_is_asked_for(
+    there: dict[str, int], asked: str | None, step: int, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run", **there)
+    done = export(run, *([] if asked is None else ["--checkpoint", asked]))
+    assert done.code == 0, done.err
+    name = "best.pt" if step == 4 else "checkpoint.pt"
+    score = ", score 0.0400" if step == 4 else ""
+    assert done.err.strip().splitlines()[-1] == f"{run / name}: step {step}{score}"
+    path = run / "models" / "tiny.onnx"
+    assert done.out.decode().startswith(f"{path}: ")
+    assert (head_of(path) == step).all()
+    assert weights.read_card(path).name == "tiny"
+    assert "tiny.onnx" in (run / "models" / "SHA256SUMS").read_text()
+
+
+def test_help_and_a_refusal_as_a_process(tmp_path: Path) -> None:
+    done = call_process("export", "--help")
+    assert done.code == 0
+    assert "--checkpoint [best|last]" in done.out.decode()
+    refused = call_process("export", tmp_path, "-o", tmp_path / "models")
+    assert refused.code == 1
+    assert "not the folder of a training" in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_int8_and_metrics(tmp_path: Path) -> None:
+    run, data = make_run(tmp_path / "run", checkpoint=1), write_world(tmp_path / "data")
+    (tmp_path / "metrics.json").write_text('{"mean_f1": 0.5}')
+    done = export(run, "--int8", "--data", data, "--metrics", tmp_path / "metrics.json")
+    assert done.code == 0, done.err
+    for name in ("tiny.onnx", "tiny.int8.onnx"):
+        assert weights.read_card(run / "models" / name).metrics == {"mean_f1": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("there", "arguments", "code", "what"),
+    [
+        ({"checkpoint": 1}, ["--checkpoint", "best"], 2, "best.pt: no such checkpoint; give --ch"),
+        ({"best": 1}, ["--checkpoint", "last"], 2, "checkpoint.pt: no such checkpoint; give --ch"),
+        ({}, [], 2, "checkpoint.pt: no such checkpoint; train it first"),
+        ({"checkpoint": 1}, ["--checkpoint", "worst"], 2, "'worst' is not one of 'best', 'last'"),
+        ({"checkpoint": 1}, ["--int8"], 2, "--int8 needs --data"),
+    ],
+)
+def test_what_cannot_be_exported(
+    there: dict[str, int],
+    arguments: list[str],
+    code: int,
+    what: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FACEPARTS_DATA", raising=False)
+    run = make_run(tmp_path / "run", **there)
+    done = export(run, *arguments)
+    assert done.code == code
+    assert what in done.err
+    assert not (run / "models").exists()
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"f1": "high"}', "{"])
+def test_metrics_that_are_no_numbers(text: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint=1)
+    (tmp_path / "m.json").write_text(text)
+    done = export(run, "--metrics", tmp_path / "m.json")
+    assert done.code == 2
+    assert "not a JSON object of numbers" in done.err
+    assert not (run / "models").exists()
+
+
+def test_without_the_packages_for_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faceparts.train.export", None)
+    monkeypatch.delattr("faceparts.train.export")
+    done = export(make_run(tmp_path / "run", checkpoint=1))
+    assert done.code == 2
+    assert "pip install 'faceparts[train]'" in done.err
+
+
+def test_a_checkpoint_of_another_net(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint=1)
+    (run / "best.pt").write_bytes(b"no checkpoint")
+    done = export(run)
+    assert done.code == 1
+    assert f"{run / 'best.pt'}: not a checkpoint of this recipe" in done.err
