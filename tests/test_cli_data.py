@@ -713,11 +713,6 @@ def test_a_crop_is_written_whole_or_not_at_all(photos: Path, net: Path, tmp_path
     assert not (out / "crops" / "a_00.jpg").exists()
 
 
-def test_unknown_survives_in_sets_of_few_parts() -> None:
-    ids = np.uint8([[0, 1, 2, IGNORE]])
-    assert np.array_equal(decode(_data_folder.encode_ids(ids, LFW3)), ids)
-
-
 def test_changed_photos_are_written_without_loss(tmp_path: Path) -> None:
     photo = tmp_path / "a.jpg"
     image = pattern(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from faceparts import labels as label_sets
+from faceparts.datasets._pairs import read_ids
 from faceparts.streams import results
-from faceparts.types import Crop, Face, Head
+from faceparts.types import IGNORE, Crop, Face, Head
 
 SET = label_sets.make("toy", "background", "skin", "hair", "clothes")
 
@@ -93,6 +95,25 @@ def test_label_png_keeps_ids_and_shows_colors() -> None:
     assert picture.mode == "P"
     assert np.asarray(picture).tolist() == ids.tolist()
     assert picture.convert("RGB").getpixel((0, 1)) == SET.colors[2]
+
+
+@pytest.mark.parametrize("parts", [2, 16, 17, 19, 255])
+def test_label_png_has_8_bits_whatever_the_number_of_parts(parts: int) -> None:
+    some = label_sets.make("some", "background", *(f"part_{i}" for i in range(1, parts)))
+    ids = np.array([[0, parts - 1, IGNORE], [1, IGNORE, parts // 2]], np.uint8)
+    data = results.encode_labels(ids, some)
+    assert data[24] == 8  # bit depth in the PNG's header
+    picture = PillowImage.open(io.BytesIO(data))
+    assert np.asarray(picture).tolist() == ids.tolist()
+    shown = np.asarray(picture.convert("RGB"))
+    assert shown[0, 1].tolist() == list(some.colors[parts - 1])
+    assert shown[0, 2].tolist() == [255, 255, 255]
+
+
+def test_label_png_is_read_back_by_the_adapters(tmp_path: Path) -> None:
+    ids = np.array([[0, 1], [3, IGNORE]], np.uint8)
+    (tmp_path / "a.png").write_bytes(results.encode_labels(ids, SET))
+    assert read_ids(tmp_path / "a.png").tolist() == ids.tolist()
 
 
 def test_mask_png() -> None:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PilImage
 
 from faceparts.cli import _report
 from faceparts.datasets._pairs import read_rgb
 from faceparts.errors import BadData
 from faceparts.images import encode_picture
 from faceparts.streams.files import write_atomic
-from faceparts.streams.results import classes_json
-from faceparts.types import IGNORE, Image, LabelSet
+from faceparts.streams.results import classes_json, encode_labels
+from faceparts.types import Image, LabelSet
 
 IMAGES, MASKS = "images", "masks"
 REPORT = "report.json"
@@ -63,7 +61,7 @@ class PairsFolder:
         if not parts or ".." in parts or PurePosixPath(key).is_absolute():
             raise BadData(f"{key!r}: not a name below a folder")
         mask = self.out / MASKS / f"{key}.png"
-        files = [(mask, encode_ids(labels, self.label_set))]
+        files = [(mask, encode_labels(labels, self.label_set))]
         if image is not None:
             suffix, data = picture_bytes(image, file)
             files.append((self.out / IMAGES / f"{key}{suffix}", data))
@@ -90,21 +88,6 @@ class PairsFolder:
             (REPORT, _report.to_json(report)),
         ):
             write_atomic(self.out / name, text.encode(), force=self._force)
-
-
-def encode_ids(labels: NDArray[np.uint8], label_set: LabelSet) -> bytes:
-    """(H, W) ids as a palette PNG of 8 bits; `IGNORE` is white.
-
-    All 256 colours are written: Pillow stores a short palette in fewer bits, which cuts 255 off.
-    """
-    colors = np.zeros((256, 3), np.uint8)
-    colors[: len(label_set.parts)] = label_set.colors
-    colors[IGNORE] = 255
-    picture = PilImage.fromarray(labels)
-    picture.putpalette(colors.tobytes())
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def picture_bytes(image: Image, file: Path | None) -> tuple[str, bytes]:

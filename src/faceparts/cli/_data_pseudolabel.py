@@ -17,7 +17,7 @@ from tqdm import tqdm
 from faceparts import labels
 from faceparts._headers import one_line
 from faceparts.cli import _report
-from faceparts.cli._data_folder import IMAGES, MASKS, REPORT, encode_ids, pairs_toml
+from faceparts.cli._data_folder import IMAGES, MASKS, REPORT, pairs_toml
 from faceparts.cli._data_sources import require_new
 from faceparts.cli._parser import describe
 from faceparts.cli._version import versions
@@ -29,7 +29,7 @@ from faceparts.parse import FaceParser
 from faceparts.run import run
 from faceparts.segment import files as segmenters
 from faceparts.streams.files import InputFile, find_inputs, write_atomic
-from faceparts.streams.results import classes_json
+from faceparts.streams.results import classes_json, encode_labels
 from faceparts.types import IGNORE, Frame, Head, Image, LabelSet
 from faceparts.weights import find
 
@@ -161,7 +161,7 @@ class _Writer:
         ids = self._table[found.labels]
         self._unknown_px += int(np.count_nonzero(ids == IGNORE))
         self._all_px += ids.size
-        mask = encode_ids(ids, self.label_set)
+        mask = encode_labels(ids, self.label_set)
         if self.layout == "facecrops":
             photo = encode_picture(found.image, format="JPEG", quality=JPEG_QUALITY)
             files = [(f"{CROPS}/{name}.jpg", photo), (f"{CROPS}/{name}.png", mask)]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from faceparts.types import POINTS, Face, Head, Image, LabelSet
+from faceparts.types import IGNORE, POINTS, Face, Head, Image, LabelSet
 
 Row = Mapping[str, str | int | float | None]
 """One line of a table; ``None`` is an empty cell."""
@@ -49,9 +49,16 @@ def merge_labels(
 
 
 def encode_labels(labels: NDArray[np.uint8], label_set: LabelSet) -> bytes:
-    """(H, W) part ids as a palette PNG: the pixel value is the id, shown in the set's colours."""
+    """(H, W) part ids as a palette PNG: the pixel value is the id, shown in the set's colours.
+
+    `IGNORE` is white. Always 8 bits a pixel: all 256 colours are written, because Pillow stores a
+    palette of up to 16 colours in fewer bits, which would cut 255 down to 15 or less.
+    """
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: len(label_set.parts)] = label_set.colors
+    colors[IGNORE] = 255
     picture = PillowImage.fromarray(labels)
-    picture.putpalette([level for color in label_set.colors for level in color])
+    picture.putpalette(colors.tobytes())
     return _png(picture)
 
 
