@@ -16,7 +16,7 @@ from faceparts import labels
 from faceparts.errors import FacePartsError
 from faceparts.evaluate.outlines import move_outlines
 from faceparts.segment.forest import label_set_of
-from faceparts.train import _forest_compare, forest_data, forest_run
+from faceparts.train import _forest_compare, forest_data, forest_report, forest_run
 from faceparts.train.forest_data import ForestSource, Pictures
 from faceparts.types import IGNORE
 from forest_world import PARTS, draw_portrait, write_fasseg
@@ -126,7 +126,9 @@ def test_outlines_are_learnt_from_the_training_pictures(root, tmp_path, monkeypa
         assert plain["parts"][part]["precision"] == 1
     for part in ("hair", "mouth", "nose"):
         assert plain["parts"][part]["f1"] == moved["parts"][part]["f1"] == 1
-    assert "other-moved" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "<th>IoU</th><th>plain</th><th>other</th><th>other-moved</th>" in page
+    assert "right_eye +5.0%, left_eye +5.0%, nose +0.0%" in page
 
 
 def test_nobody_found_is_background_and_said(root, tmp_path, monkeypatch) -> None:
@@ -135,8 +137,20 @@ def test_nobody_found_is_background_and_said(root, tmp_path, monkeypatch) -> Non
             return []
 
     monkeypatch.setattr(_forest_compare, "FaceParser", Blind)
-    report = run(root, tmp_path, compare=["other"], outlines=["nose"])
+    drawn: dict[str, Any] = {}
+    plain = forest_report.draw_examples
+    monkeypatch.setattr(
+        forest_report, "draw_examples", lambda *a, **k: (drawn.update(a[2]), plain(*a, **k))[1]
+    )
+    report = run(root, tmp_path, compare=["other"], outlines=["nose"], examples=2)
+    assert {name: [ids.shape for ids in seen] for name, seen in drawn.items()} == {
+        "other": [(60, 60)] * 2,
+        "other-moved": [(60, 60)] * 2,
+    }
+    assert (tmp_path / "examples.png").exists()
     other = report["compared"]["other"]
+    page = (tmp_path / "report.html").read_text()
+    assert f"No head found, all background: {', '.join(other['no_head_found'])}." in page
     assert sorted(other["no_head_found"]) == sorted(report["protocol"]["test"])
     assert other["parts"]["background"]["recall"] == 1
     assert other["parts"]["skin"]["recall"] == 0

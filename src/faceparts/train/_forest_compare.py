@@ -52,13 +52,15 @@ def compare(
     tallies: dict[str, Tally],
     *,
     quiet: bool,
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[Ids]]]:
     """Rates of a segmenter, behind the usual head detector, on the test pictures.
 
     Returns:
-        One result by its name; with the recipe's ``outlines`` another one, ``NAME-moved``.
+        One result by its name, with the recipe's ``outlines`` another one, ``NAME-moved``; and
+        under the same names the ids of each test picture's frame.
     """
-    seen, nobody = [], []
+    seen: list[Ids] = []
+    nobody: list[str] = []
     spent, cpu = time.perf_counter(), time.process_time()
     for picture in tqdm(test, desc=f"test {name}", disable=quiet, leave=False):
         ids, has_face = parse_picture(parser, picture, recipe.pictures, recipe.parts)
@@ -71,6 +73,7 @@ def compare(
     card = parser.segmenter.card
     about = {"model": card.name, "no_head_found": nobody, "evaluating": evaluating}
     results = {name: _score(recipe, seen, test, tallies, name) | about}
+    pictured = {name: seen}
     if recipe.outlines:
         own = label_set_of(recipe.label_set, recipe.parts)
         pairs = [
@@ -81,7 +84,8 @@ def compare(
         moved = [move_outlines(ids, own, moves) for ids in seen]
         result = _score(recipe, moved, test, tallies, f"{name}-moved")
         results[f"{name}-moved"] = result | about | {"moves": moves}
-    return results
+        pictured[f"{name}-moved"] = moved
+    return results, pictured
 
 
 def _score(

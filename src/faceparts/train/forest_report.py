@@ -39,11 +39,22 @@ def write(
     tallies: dict[str, Tally],
     forests: dict[str, Forest],
     shown: Sequence[Picture],
+    others: dict[str, list[NDArray[np.uint8]]],
     out: Path,
     *,
     threads: int,
 ) -> None:
     """Write report.json, the figures and report.html into a folder.
+
+    Args:
+        report: everything that was measured.
+        recipe: what was asked for.
+        tallies: counts of every forest and compared segmenter.
+        forests: by name of the experiment.
+        shown: the test pictures to draw.
+        others: what compared segmenters say about the first test pictures, ids of the frame.
+        out: the folder.
+        threads: processor threads.
 
     Raises:
         UnwritableOutput: the folder cannot be written to.
@@ -57,7 +68,7 @@ def write(
     if report["curve"]:
         figures["training-size"] = draw_training_size(report["curve"])
     if shown:
-        figures["examples"] = draw_examples(forests, shown, threads=threads)
+        figures["examples"] = draw_examples(forests, shown, others, threads=threads)
     for name, data in figures.items():
         write_atomic(out / f"{name}.png", data, force=True)
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -135,20 +146,26 @@ def draw_training_size(curve: dict[str, Any]) -> bytes:
 
 
 def draw_examples(
-    forests: dict[str, Forest], shown: Sequence[Picture], *, threads: int = 1
+    forests: dict[str, Forest],
+    shown: Sequence[Picture],
+    others: dict[str, list[NDArray[np.uint8]]],
+    *,
+    threads: int = 1,
 ) -> bytes:
-    """A row for each picture: itself, the truth, what each forest says."""
-    columns = 2 + len(forests)
+    """A row for each picture: itself, the truth, what each forest and other segmenter says."""
+    columns = 2 + len(forests) + len(others)
     figure = Figure((2.2 * columns, 2.3 * len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), columns, squeeze=False)
-    for row, picture in zip(grid, shown, strict=True):
+    for number, (row, picture) in enumerate(zip(grid, shown, strict=True)):
         row[0].imshow(picture.image)
         some = next(iter(forests.values()))
         row[1].imshow(paint(picture.labels, some))
-        for axes, forest in zip(row[2:], forests.values(), strict=True):
+        for axes, seen in zip(row[2 + len(forests) :], others.values(), strict=True):
+            axes.imshow(paint(seen[number], some))
+        for axes, forest in zip(row[2:], forests.values(), strict=False):
             probs = forest.probs(picture.image, threads=threads)
             axes.imshow(paint(probs.argmax(axis=2).astype(np.uint8), forest))
-    for axes, title in zip(grid[0], ("photo", "truth", *forests), strict=True):
+    for axes, title in zip(grid[0], ("photo", "truth", *forests, *others), strict=True):
         axes.set_title(title, fontsize=9)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -179,6 +196,7 @@ def to_html(report: dict[str, Any], figures: dict[str, bytes]) -> str:
         *_remarks(protocol),
         "<h2>Overview</h2>",
         _overview(report),
+        _ious(report),
     ]
     if report["search"]:
         blocks += ["<h2>Grid search</h2>", _search(report["search"])]
@@ -270,6 +288,14 @@ def _overview(report: dict[str, Any]) -> str:
         rows.append([name, *(result[key] for key in keys), *seconds])
     heads = ["", "accuracy", "macro F1", "F1 without background", "mean IoU", "fit s", "test s"]
     return _table(heads, rows)
+
+
+def _ious(report: dict[str, Any]) -> str:
+    """IoU of every part, one column a forest or compared segmenter."""
+    results = report["experiments"] | report["compared"]
+    parts = next(iter(results.values()))["parts"]
+    rows = [[part, *(r["parts"][part]["iou"] for r in results.values())] for part in parts]
+    return _table(["IoU", *results], rows)
 
 
 def _rates(result: dict[str, Any]) -> str:

@@ -111,13 +111,17 @@ def train(
         report["experiments"][experiment.name] = result
         forests[experiment.name] = forest
     report["compared"] = {}
+    seen: dict[str, list[NDArray[np.uint8]]] = {}
     for name, parser in parsers.items():
-        report["compared"] |= compare(recipe, name, parser, learn, test, tallies, quiet=quiet)
+        results, ids = compare(recipe, name, parser, learn, test, tallies, quiet=quiet)
+        report["compared"] |= results
+        seen |= ids
     report["curve"] = run_curve(recipe, learn, test, threads=threads, quiet=quiet)
     report["peak_memory_mib"] = peak_memory_mib()
     write_atomic(out / "recipe.json", to_json(resolved(recipe, pictures)), force=True)
     shown = test[: recipe.examples]
-    forest_report.write(report, recipe, tallies, forests, shown, out, threads=threads)
+    others = {name: ids[: recipe.examples] for name, ids in seen.items()}
+    forest_report.write(report, recipe, tallies, forests, shown, others, out, threads=threads)
 
 
 def peak_memory_mib() -> float | None:
