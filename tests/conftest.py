@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, settings
 from onnx import TensorProto, helper, numpy_helper
 
 import cli_world
 from faceparts import labels, weights
 from faceparts.types import POINTS, ModelCard
+
+settings.register_profile(
+    "faceparts", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # how long an example takes tells how busy the machine is, not whether the code is right
+settings.load_profile("faceparts")
 
 GREY = (127, 127, 127)
 PARSER_CARD = ModelCard(
