@@ -69,10 +69,11 @@ def run(path: Path, x: np.ndarray) -> list[np.ndarray]:
 
 
 def torch_outputs(name: str, net: nn.Module, x: np.ndarray) -> list[np.ndarray]:
-    wrapped = export.PartsExport(net) if name == "partnet" else HeadNetExport(net)
     with torch.no_grad():
-        got: Any = wrapped.eval()(torch.from_numpy(x))
-    return [g.numpy() for g in (got if isinstance(got, tuple) else (got,))]
+        if name == "partnet":
+            return [net.eval()(torch.from_numpy(x)).softmax(dim=1).numpy()]
+        got: Any = HeadNetExport(net).eval()(torch.from_numpy(x))
+    return [g.numpy() for g in got]
 
 
 def noise(count: int, h: int = SIDE, w: int = SIDE) -> np.ndarray:
@@ -105,6 +106,100 @@ def test_probabilities_sum_to_one(files: dict[str, Path]) -> None:
     (probs,) = run(files["partnet"], noise(2))
     assert probs.shape == (2, 19, SIDE, SIDE)
     np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-5)
+
+
+class Maps(nn.Module):
+    """Puts out what it is given, with or without a pixel shuffle at the end."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.pixel_shuffle(x, 2)
+
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_the_shuffle_is_written_out_right() -> None:
+    one = torch.full((1, 8, 2, 2), -9.0)
+    one[0, 4 + 2, 1, 0] = 9  # second part, lower left of four, of the second row's first pixel
+    wanted = torch.zeros(4, 4)
+    wanted[3, 0] = 1
+    probs = export.PartsExport(Maps(), 2, 4)(one)
+    torch.testing.assert_close(probs[0, 1] > 0.6, wanted > 0)
+    for parts, count, half in ((1, 1, 2), (3, 2, 4), (19, 1, 3)):
+        x = 5 * torch.randn(count, 4 * parts, half, half)
+        got = export.PartsExport(Maps(), parts, 2 * half)(x)
+        torch.testing.assert_close(got, Maps()(x).softmax(dim=1), rtol=1e-5, atol=1e-6)
+
+
+def test_large_logits_stay_finite() -> None:
+    x = torch.tensor([1e4, 1e4, -1e4]).reshape(1, 3, 1, 1)
+    probs = export.PartsExport(nn.Identity(), 3, 1)(x).flatten()
+    torch.testing.assert_close(probs, torch.tensor([0.5, 0.5, 0.0]), rtol=0, atol=1e-6)
+
+
+class Plain(nn.Module):
+    """A parser without a pixel shuffle, whose maps are half as large as its pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.first = nn.Conv2d(3, 8, 3, 2, 1)
+        self.last = nn.Conv2d(8, 19, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.last(torch.relu(self.first(x)))
+        return logits
+
+
+def test_nets_without_a_shuffle_are_exported(tmp_path: Path) -> None:
+    net, recipe, x = Plain().eval(), RECIPES["partnet"], noise(3)
+    export.export(net, recipe, tmp_path / "a.onnx")
+    export.quantize(net, recipe, tmp_path / "a.int8.onnx", [noise(2), x])
+    (wanted,) = torch_outputs("partnet", net, x)
+    assert wanted.shape == (3, 19, SIDE // 2, SIDE // 2)
+    for name, atol in (("a.onnx", 1e-3), ("a.int8.onnx", 0.02)):
+        (got,) = run(tmp_path / name, x)
+        np.testing.assert_allclose(got, wanted, atol=atol)
+        np.testing.assert_allclose(got.sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_is_slow_is_not_in_the_file(files: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "partnet.int8.onnx"
+    export.quantize(small_net("partnet"), RECIPES["partnet"], path, [noise(1)])
+    for each in (files["partnet"], path):
+        kinds = {n.op_type for n in onnx.load(each).graph.node}
+        assert not kinds & {"DepthToSpace", "ReduceSum", "Softmax", "Shape"}
+        assert {"Exp", "Div", "Conv", "Transpose"} <= kinds
+    graph = onnx.load(path).graph
+    (exp,) = (n for n in graph.node if n.op_type == "Exp")
+    after = [n.op_type for n in graph.node][list(graph.node).index(exp) :]
+    assert after == ["Exp", "Conv", "Div"]  # bytes before, float32 from here on
+
+
+def test_boxes_and_points_are_not_rounded_to_bytes(tmp_path: Path) -> None:
+    path, x = tmp_path / "headnet.int8.onnx", noise(2, 256, 256)
+    export.quantize(small_net("headnet"), RECIPES["headnet"], path, [x])
+    _, box, points = run(path, x)
+    for values in (box[:, 0], points[:, 0]):
+        assert np.unique(values).size > 1000
+    nodes = list(onnx.load(path).graph.node)
+    (last,) = (i for i, n in enumerate(nodes) if n.name.endswith("/out/Conv"))
+    assert nodes[last].input[1] == "net.out.weight"
+    assert not {n.op_type for n in nodes[last:]} & {"QuantizeLinear", "DequantizeLinear"}
+
+
+def test_a_node_and_all_that_follow() -> None:
+    nodes = [
+        ("x/a", "x", "a"),
+        ("/Exp", "a", "b"),
+        ("c", "x", "c"),
+        ("d", "b", "d"),
+        ("e", "d", "e"),
+    ]
+    made = [onnx.helper.make_node("Relu", [i], [o], name=name) for name, i, o in nodes]
+    model = onnx.helper.make_model(onnx.helper.make_graph(made, "g", [], []))
+    assert export.names_from(model, "/Exp") == ["/Exp", "d", "e"]
+    assert export.names_from(model, "/F") == []
 
 
 def test_heads_take_any_multiple_of_64(files: dict[str, Path]) -> None:

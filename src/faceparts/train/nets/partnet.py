@@ -41,6 +41,10 @@ class PartNet(nn.Module):
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.maps(x), 2)
+
+    def maps(self, x: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, parts * 4, S / 2, S / 2): the logits before the pixel shuffle."""
         skips = [self.stem(x)]
         for stage in self.stages:
             skips.append(stage(skips[-1]))
@@ -48,8 +52,8 @@ class PartNet(nn.Module):
         for lateral, decode in zip(reversed(self.laterals), reversed(self.decode), strict=True):
             y = F.interpolate(lateral(y), scale_factor=2.0, mode="bilinear", align_corners=False)
             y = decode(y + skips.pop())
-        logits: Tensor = F.pixel_shuffle(self.head(y), 2)
-        return logits
+        maps: Tensor = self.head(y)
+        return maps
 
 
 def build(parts: int) -> nn.Module:
