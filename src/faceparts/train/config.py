@@ -162,7 +162,8 @@ class Recipe:
         balance: exponent of the inverse pixel share in the class weights; 0 = all classes alike
             (parts only).
         negatives: folder below the data root with pictures without people (heads only).
-        init: shipped model or ONNX file to start from; empty = from scratch.
+        init: shipped model or ONNX file to start from, or published weights of an encoder
+            (``"efficientnet_lite0"``, see `train.pretrained`); empty = from scratch.
         distill: a teacher (parts only).
         val: what `Task.validate` looks at while training; never trained on.
         card: what the exported file says about itself.

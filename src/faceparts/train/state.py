@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from faceparts import folder
 from faceparts.errors import BadRecipe, FacePartsError
 from faceparts.streams.files import open_atomic
+from faceparts.train import pretrained
 from faceparts.train.config import Recipe
 
 
@@ -72,7 +73,9 @@ def make_net(recipe: Recipe, outputs: int) -> nn.Module:
         raise BadRecipe(
             f"{recipe.name}: batch = 1, but {recipe.net} has batch norm; take a batch of at least 2"
         )
-    if recipe.init:
+    if recipe.init in pretrained.ENCODERS:
+        pretrained.fill(net, recipe.init)
+    elif recipe.init:
         from faceparts.train.export import load_initial
 
         load_initial(net, recipe.init)
