@@ -186,10 +186,10 @@ def test_what_is_missing_or_damaged_is_said(package: Path, tmp_path: Path) -> No
     with pytest.raises(BadRecipe, match='Linear has no encoder to fill; take net = "litenet"'):
         pretrained.fill(nn.Linear(2, 2), "some")
     (package / "a.pth").write_bytes(b"no weights")
-    with pytest.raises(BadWeights, match=r"a.pth: not a file of weights"):
+    with pytest.raises(BadWeights, match=r"a.pth: not a file of tensors"):
         pretrained.fill(small(), "some")
     torch.save([torch.zeros(2)], package / "a.pth")
-    with pytest.raises(BadWeights, match=r"a.pth: holds no values by name"):
+    with pytest.raises(BadWeights, match=r"a.pth: holds no table of tensors"):
         pretrained.fill(small(), "some")
     assert pretrained.find("some").parent == package
 

@@ -209,7 +209,7 @@ def import_bisenet(path: Path) -> Imported:
     Raises:
         BadWeights: damaged, or other keys or shapes; the message names them.
     """
-    state = _read_state(path)
+    state = read_state(path)
     state = {k: v for k, v in state.items() if not k.startswith(("conv_out16.", "conv_out32."))}
     stem = _size(state, "cp.resnet.conv1.weight", path)
     head = _size(state, "cp.conv_avg.conv.weight", path)
@@ -230,7 +230,7 @@ def import_segformer(path: Path) -> Imported:
     """
     file = path / "model.safetensors" if path.is_dir() else path
     config = _read_config(file.with_name("config.json"))
-    state = _read_state(file)
+    state = read_state(file)
     prefix = "segformer.encoder."
     hidden = [_size(state, f"{prefix}patch_embeddings.{i}.proj.weight", file) for i in range(4)]
     depths = [
@@ -310,8 +310,12 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise BadWeights(str(error)) from error
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from safetensors or from a PyTorch file, of which only tensors are read."""
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from safetensors or from a PyTorch file, of which only tensors are read.
+
+    Raises:
+        BadWeights: the file is missing, damaged or too large, or holds something else.
+    """
     if not path.is_file():
         raise BadWeights(f"{path}: no such file; check the path")
     if path.stat().st_size > MAX_WEIGHTS_BYTES:

