@@ -14,6 +14,7 @@ from drawn import drawn_face, face_of, full_mask, small_face
 from faceparts import labels as label_sets
 from faceparts.effects import _region
 from faceparts.effects._region import hidden_region
+from faceparts.errors import UsageError
 from faceparts.types import Face, Head
 
 
@@ -275,7 +276,27 @@ def test_share_is_measured_inside_the_picture() -> None:
     assert _region.is_parser_sure(face)
 
 
-# --- rule 6: keep --------------------------------------------------------------------------------
+# --- rule 6: holes -------------------------------------------------------------------------------
+
+
+def ring(hole: slice) -> Face:
+    """A face whose skin lies around pixels that the parser missed, below the oval."""
+    image, face = drawn_face((60, 60), (30, 20), (24, 30), with_points=False)
+    labels = np.zeros((60, 60), np.uint8)
+    labels[10:50, 20:40] = label_sets.CELEBA19.id("skin")
+    labels[37:41, hole] = 0
+    return face_of(image, labels, face.head)
+
+
+def test_what_a_face_encloses_is_hidden() -> None:
+    for what, hidden in (("face", True), ("head", True), ("skin", False)):
+        assert full_mask(ring(slice(27, 33)), what=what, margin=0)[37:41, 27:33].all() == hidden
+    open_bay = full_mask(ring(slice(27, 40)), what="face", margin=0)[37:41]
+    assert not open_bay[:, 27:].any()
+    assert open_bay[:, 20:27].all()
+
+
+# --- rule 7: keep --------------------------------------------------------------------------------
 
 
 def test_keep_spares_the_inner_part() -> None:
@@ -285,6 +306,14 @@ def test_keep_spares_the_inner_part() -> None:
     inner = ~grown_fast(~hair, 1.2)
     assert np.array_equal(~hidden[hair], inner[hair])
     assert hidden[face.mask("skin")].all()
+
+
+@pytest.mark.parametrize(
+    ("what", "keep"), [("face", "face"), ("face", "head"), ("hair,hat", "hat,hair,skin")]
+)
+def test_keep_must_leave_something_to_hide(what: str, keep: str) -> None:
+    with pytest.raises(UsageError, match=rf"keep: .* spares all that what={what} hides; keep less"):
+        full_mask(drawn_face()[1], what=what, keep=keep)
 
 
 def grown_fast(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:

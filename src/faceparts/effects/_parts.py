@@ -31,11 +31,14 @@ def split_words(text: str) -> tuple[str, ...]:
 
     Raises:
         UnknownName: no label set has such a part; the message lists all words.
+        TypeError: not a text.
 
     Example:
         >>> split_words("hair, hat")
         ('hair', 'hat')
     """
+    if not isinstance(text, str):
+        raise TypeError(f"parts: got {text!r}, wanted one text with commas, such as 'hair,hat'")
     words = tuple(w for w in (word.strip() for word in text.split(",")) if w)
     known = known_words()
     for word in words:

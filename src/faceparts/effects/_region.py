@@ -19,7 +19,9 @@ longer side of the head box), never pixels.
    absent. Hair is not among them: shorn hair looks just like hair that the parser missed.
 5. **Unsure parser.** If the mean confidence of the head's pixels is below 0.6, or if they cover
    less than 15 % of the box, the head oval, 1.3 x as large, is hidden whatever was asked for.
-6. **Keep.** Pixels of the parts to keep are spared, unless the parser is unsure: their mask with
+6. **Holes.** For ``face`` and ``head`` whatever the region encloses on all sides is hidden too: an
+   island between mask and oval shows skin that the parser missed.
+7. **Keep.** Pixels of the parts to keep are spared, unless the parser is unsure: their mask with
    1 % of the head size (at least one pixel) taken off its edge, where the confidence is at least
    0.6. What is kept does not grow: hair that is kept casts no shadow on the background.
 """
@@ -37,6 +39,7 @@ from numpy.typing import NDArray
 from faceparts.effects._check import copy_picture, require_range
 from faceparts.effects._parts import Wanted, parts_mask, require_words, resolve, split_words
 from faceparts.effects._shapes import Capsule, Oval, Shape, WindowXyxy, clip_window
+from faceparts.errors import UsageError
 from faceparts.labels import GROUPS
 from faceparts.types import POINTS, Face, Image
 
@@ -49,6 +52,7 @@ _DISK_SHARE = 0.14  # radius around a point, of the head size
 _KEEP_INSET_SHARE = 0.01
 _UPRIGHT_TAN = 0.577  # 30 degrees
 
+_WHOLE = frozenset(("face", "head"))
 _MOUTH_POINTS = ("right_mouth_corner", "left_mouth_corner")
 _ANCHORS: dict[str, tuple[str, ...]] = {
     "eyes": ("right_eye", "left_eye"),
@@ -170,6 +174,7 @@ def hidden_region(
 
     Raises:
         UnknownName: the face's label set has no such part.
+        UsageError: ``keep`` spares all that ``what`` hides.
         ValueError: the head box has no area.
     """
     size_px = head_size_px(face)
@@ -180,6 +185,7 @@ def hidden_region(
         shapes.append(Oval(face.head.box_xyxy).scaled(UNSURE_SCALE))
     parts = parts_mask(face, tuple(p for wanted in words for p in wanted.parts))
     spared = resolve(face.label_set, keep)
+    _refuse_nothing(words, spared)
 
     radius_px = margin * size_px
     bounds = [s.bounds() for s in shapes]
@@ -201,11 +207,23 @@ def hidden_region(
     mask |= _paste(parts, face.window_xyxy, window)
     for shape in shapes:
         mask |= shape.cover(window)
+    if any(wanted.word in _WHOLE for wanted in words):
+        mask = _fill_holes(mask)
     inner = _shrink(
         kept & (face.confidence >= SURE_CONFIDENCE), max(_KEEP_INSET_SHARE * size_px, 1)
     )
     mask &= ~_paste(inner, face.window_xyxy, window)
     return window, mask
+
+
+def _refuse_nothing(words: Sequence[Wanted], spared: Sequence[Wanted]) -> None:
+    """Raise if every part to be hidden is one to be spared: nothing but edges would be hidden."""
+    wanted = {part for one in words for part in one.parts}
+    if wanted and wanted <= {part for one in spared for part in one.parts}:
+        raise UsageError(
+            f"keep: {', '.join(one.word for one in spared)} spares all that what="
+            f"{','.join(one.word for one in words)} hides; keep less or hide more"
+        )
 
 
 def _paste(mask: NDArray[np.bool_], source: WindowXyxy, target: WindowXyxy) -> NDArray[np.bool_]:
@@ -226,6 +244,13 @@ def _grow(mask: NDArray[np.bool_], radius_px: float) -> NDArray[np.bool_]:
         return mask
     distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.asarray(distance <= radius_px)
+
+
+def _fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask and everything that cannot be reached from outside without crossing it."""
+    outside = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    return np.asarray(outside[1:-1, 1:-1] != 2)
 
 
 def _shrink(mask: NDArray[np.bool_], radius_px: float) -> NDArray[np.bool_]:
