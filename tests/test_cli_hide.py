@@ -156,10 +156,35 @@ def test_a_picture_without_faces_is_written_and_listed(
     done = hide(net, photos / "a.png", "-o", out)
     assert done.code == 0
     assert "0 with 0 heads, 1 without" in done.err
+    assert "faceparts: nothing hidden, look at them: a.png\n" in done.err
     assert report_of(out)["pictures"][0]["status"] == "no_faces"
     with PillowImage.open(out / "a.png") as picture:
         assert not picture.getexif()
         assert np.array_equal(np.asarray(picture), make_photo())
+
+
+def test_files_that_are_passed_over_are_counted(net: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "film.MOV").write_bytes(b"")
+    (photos / ".b.jpg").write_bytes(b"")
+    done = hide(net, photos, "-o", tmp_path / "out")
+    assert done.code == 0
+    assert "left out: 1 hidden, 1 no picture by its name (.mov)\n" in done.err
+    assert report_of(tmp_path / "out")["left_out"] == {
+        "hidden": 1,
+        "no picture by its name (.mov)": 1,
+    }
+    assert hide(net, photos, "-o", tmp_path / "other", "--quiet").err == ""
+
+
+def test_force_keeps_the_results_of_the_same_run(net: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (photos / "stdin.png").write_bytes(encode(make_photo(60, 60)))
+    data = encode(make_photo())
+    done = hide(net, "-", photos / "stdin.png", "-o", out, "--force", stdin=data)
+    assert done.code == 1
+    assert "FAILED stdin.png: UnwritableOutput" in done.err
+    assert "would overwrite the result" in done.err
+    assert decode(out / "stdin.png").shape == (48, 40, 3)
 
 
 def test_memory_error_is_one_failed_picture(
@@ -237,6 +262,9 @@ def test_same_names_in_two_folders_do_not_meet(net: Path, photos: Path, tmp_path
         (["-", "-", "-o", "{out}"], "only once"),
         (["{photos}", "-o", "{out}", "--report", "{photos}/a.png"], "would overwrite"),
         (["{photos}", "-o", "{out}", "--device", "cuda"], "cuda"),
+        (["{photos}", "-o", "{photos}/a.png"], "a.png is a file; name a folder"),
+        (["{photos}", "-o", "{photos}/a.png/out"], "a.png is a file; name a folder"),
+        (["{photos}", "-o", "{out}", "--keep", "face"], "keep: face spares all that what=face"),
     ],
 )
 def test_usage_errors_stop_before_any_work(

@@ -160,3 +160,31 @@ def test_no_standard_input_at_all(net: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == b"faceparts: there is no standard input (-); name a file\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code", "told"),
+    [
+        (("hide", "-o", "out"), "2>&-", 0, b""),
+        (("hide", "-o", "out"), ">&-", 0, b"1 picture: 1 with 1 head"),
+        (("hide", "-o", "-"), ">&-", 2, b"there is no standard output (-o -, --json)"),
+        (("hide", "-o", "out", "--json"), ">&-", 2, b"there is no standard output (-o -, --json)"),
+        (("detect",), ">&-", 2, b"there is no standard output for the rows; use -o DIR"),
+    ],
+)
+def test_standard_streams_that_are_closed(
+    net: Path, tmp_path: Path, arguments: tuple[str, ...], closed: str, code: int, told: bytes
+) -> None:
+    (tmp_path / "a.png").write_bytes(encode(make_photo()))
+    command = f'"$0" -m faceparts "$@" a.png --detector whole --model "{net}" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert (tmp_path / "out").exists() == (code == 0)

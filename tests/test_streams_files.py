@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceparts.errors import UsageError
@@ -17,6 +17,7 @@ from faceparts.streams.files import (
     REPORT_NAME,
     InputFile,
     find_inputs,
+    list_inputs,
     output_path,
 )
 
@@ -96,6 +97,32 @@ def test_every_file_comes_once(make: Make) -> None:
     assert list(found("p/a.jpg", "p", "p/*.jpg", "./p/../p/a.jpg")) == ["a.jpg", "s/b.jpg"]
 
 
+def test_a_file_goes_before_links_to_it(make: Make) -> None:
+    make("p/real.jpg")
+    os.symlink("real.jpg", "p/link.jpg")
+    os.symlink("real.jpg", "p/zlink.jpg")
+    assert found("p") == {"real.jpg": "p/real.jpg"}
+    assert found("p/link.jpg", "p/zlink.jpg") == {"link.jpg": "p/link.jpg"}
+
+
+def test_what_is_passed_over_is_counted(make: Make) -> None:
+    make(
+        f"p/a.jpg p/b.MOV p/s/c.mov p/notes p/x.mpo p/y.CR2 p/z.hif p/.h.jpg p/._a.jpg p/.DS_Store "
+        f"old/r.jpg old/{REPORT_NAME}"
+    )
+    os.mkfifo("p/pipe.jpg")
+    items, left_out = list_inputs(["p", "old", "p/*"], out_dir=None)
+    assert [item.key for item in items] == ["a.jpg", "x.mpo", "y.CR2", "z.hif"]
+    report = Path("old", REPORT_NAME).resolve()
+    assert left_out == {
+        "no picture by its name (.mov)": 4,  # two, and again for the pattern
+        "no picture by its name (no ending)": 2,
+        "hidden": 2,
+        f"beside or below {report}, which marks results": 1,
+    }
+    assert list_inputs(["p/a.jpg"], out_dir=None)[1] == {}
+
+
 def test_links_are_followed_but_not_in_circles(make: Make) -> None:
     make("p/a.jpg other/b.jpg")
     os.symlink("..", "p/up")
@@ -163,7 +190,7 @@ def test_what_was_left_out_is_said_when_nothing_is_left(make: Make) -> None:
         UsageError, match=rf"left out 1 beside or below .*{REPORT_NAME}, which marks"
     ):
         found("old")
-    with pytest.raises(UsageError, match=r"no pictures in: e; looked for \.avif \.bmp .*\.webp$"):
+    with pytest.raises(UsageError, match=r"no pictures in: e; looked for \.bmp .*\.webp$"):
         found("e")
     with pytest.raises(UsageError, match="no pictures in: no arguments; looked for"):
         found()
@@ -226,6 +253,7 @@ NAMES = st.text("ab", min_size=1, max_size=2)
 ENDINGS = st.lists(st.sampled_from(sorted(PICTURE_SUFFIXES)), min_size=1, max_size=3)
 
 
+@settings(deadline=None)
 @given(NAMES, ENDINGS, NAMES, ENDINGS, st.sampled_from([".png", ".jpg", ".tif", ".labels.png"]))
 def test_different_pictures_have_different_outputs(
     one: str, ending: list[str], other: str, other_ending: list[str], suffix: str

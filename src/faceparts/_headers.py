@@ -27,7 +27,14 @@ _FOREIGN = (
     (4, b"ftypavi", "AVIF"),
     (4, b"ftyphei", "HEIC"),
     (4, b"ftypmif1", "HEIC"),
+    (4, b"ftypmsf1", "HEIC"),
+    (4, b"ftypcrx ", "camera raw (CR3)"),
     (4, b"ftyp", "video"),
+    (0, b"FUJIFILMCCD-RAW", "camera raw (RAF)"),
+    (0, b"IIU\0", "camera raw (RW2)"),
+    (0, b"IIRO", "camera raw (ORF)"),
+    (0, b"IIRS", "camera raw (ORF)"),
+    (0, b"MMOR", "camera raw (ORF)"),
 )
 _DIB_HEADER_BYTES = (12, 40, 52, 56, 64, 108, 124)
 
@@ -86,7 +93,8 @@ def sniff(head: bytes, name: str) -> str:
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF"
     found = next((what for at, magic, what in _FOREIGN if head.startswith(magic, at)), None)
-    hint = f" but a {found} file; convert it first" if found else ""
+    article = "an" if found == "AVIF" else "a"
+    hint = f" but {article} {found} file; convert it first" if found else ""
     raise UnreadableImage(f"{name}: {_WANTED}{hint}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def run_detect(common: Common, *, rows: str, draw: bool) -> int:
     """
     if draw and common.out_dir is None:
         raise UsageError("--draw needs a folder for the pictures: add -o DIR")
+    if common.out_dir is None and not common.json and sys.stdout is None:
+        raise UsageError("there is no standard output for the rows; use -o DIR")
     detector, min_score, models = open_detector(common)
     settings = {"rows": rows, "draw": draw, "min_score": min_score}
     session = open_session("detect", common, settings, models)

@@ -241,8 +241,14 @@ def check(common: Common) -> None:
     """Refuse combinations that cannot be served, before any work.
 
     Raises:
-        UsageError: standard output is asked for twice, or standard input twice.
+        UsageError: standard output is asked for twice, or standard input twice, or one that is
+            closed; or the output folder is a file.
     """
+    if (common.to_stdout or common.json) and sys.stdout is None:
+        raise UsageError("there is no standard output (-o -, --json); use -o DIR or --report FILE")
+    for folder_path in (common.out_dir, *(common.out_dir.parents if common.out_dir else ())):
+        if folder_path is not None and folder_path.exists() and not folder_path.is_dir():
+            raise UsageError(f"-o {common.out}: {folder_path} is a file; name a folder")
     if common.to_stdout and common.json:
         raise UsageError("-o - and --json both want standard output; send the report to --report")
     if STREAM in common.inputs and sys.stdin is None:

@@ -64,6 +64,7 @@ def report(
     started: str,
     versions: Mapping[str, str],
     models: Iterable[Mapping[str, Any]],
+    left_out: Mapping[str, int],
 ) -> dict[str, Any]:
     """The whole report.
 
@@ -73,6 +74,7 @@ def report(
         pictures: from `picture_entry`.
         errors: what went wrong with the run as a whole, one line each.
         started: ISO 8601.
+        left_out: how many files of folders and patterns are no inputs, by reason.
     """
     counts = Counter(str(p["status"]) for p in pictures)
     return {
@@ -90,6 +92,7 @@ def report(
         "versions": dict(versions),
         "models": [dict(m) for m in models],
         "errors": list(errors),
+        "left_out": dict(left_out),
         "pictures": list(pictures),
     }
 
@@ -113,6 +116,21 @@ def summary(done: Mapping[str, Any]) -> str:
         f"{counts['no_faces']} without, {counts['failed']} failed; {done['seconds']:.1f} s"
     )
     return f"interrupted after {text}" if done["status"] == "interrupted" else text
+
+
+_NAMED = 20
+
+
+def warnings_of(done: Mapping[str, Any]) -> list[str]:
+    """What a person should look at, one line each: files left out, photos with nothing hidden."""
+    lines = []
+    if left_out := [f"{count} {reason}" for reason, count in done["left_out"].items()]:
+        lines.append(f"left out: {', '.join(left_out)}")
+    bare = [str(p["input"]) for p in done["pictures"] if p["status"] == "no_faces"]
+    if bare and done["verb"] == "hide":
+        more = f" and {len(bare) - _NAMED} more (see the report)" if len(bare) > _NAMED else ""
+        lines.append(f"nothing hidden, look at them: {', '.join(bare[:_NAMED])}{more}")
+    return lines
 
 
 def _number(value: float) -> float | None:

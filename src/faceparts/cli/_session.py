@@ -17,7 +17,7 @@ import click
 from tqdm import tqdm
 
 from faceparts._headers import one_line, read_limit
-from faceparts.cli import _report
+from faceparts.cli import _report, _waiting
 from faceparts.cli._held import HeldInterrupts
 from faceparts.cli._options import STREAM, Common, check
 from faceparts.cli._version import versions
@@ -25,7 +25,7 @@ from faceparts.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
 from faceparts.errors import FacePartsError, UnwritableOutput, UsageError
 from faceparts.images import Picture, read_picture
 from faceparts.run import run
-from faceparts.streams.files import REPORT_NAME, InputFile, find_inputs, output_path, write_atomic
+from faceparts.streams.files import REPORT_NAME, InputFile, list_inputs, output_path, write_atomic
 from faceparts.types import Face, Frame, Head, Image
 
 FoundT = TypeVar("FoundT", Head, Face)
@@ -49,6 +49,7 @@ class Session:
         items: the pictures, found and counted before any work.
         settings: everything that the run was told, for the report.
         models: name, file and sha256 of the nets in use, for the report.
+        left_out: how many files are no inputs, by reason; for the report.
     """
 
     verb: str
@@ -56,8 +57,10 @@ class Session:
     items: list[InputFile]
     settings: dict[str, Any]
     models: list[dict[str, str]]
+    left_out: dict[str, int] = field(default_factory=dict)
     entries: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    _written: dict[tuple[int, int], Path] = field(default_factory=dict)
 
     def name_outputs(self, suffix: str | Callable[[InputFile], str]) -> dict[str, Path]:
         """Output file of every input, mirrored into the output folder; empty without a folder."""
@@ -83,12 +86,14 @@ class Session:
         try:
             for path, data in files:
                 forbidden = self._inputs_at(path)
+                self._refuse_written(path)
                 write_atomic(path, data, force=self.common.force, forbidden=forbidden)
                 written.append(path)
         except BaseException:
             for path in written:
                 path.unlink(missing_ok=True)
             raise
+        self._written |= {_file_at(path): path for path in written}
         return [self._relative(path) for path in written]
 
     def _relative(self, path: Path) -> str:
@@ -123,13 +128,26 @@ class Session:
         except UnwritableOutput as error:
             raise UsageError(str(error)) from None
 
+    def _refuse_written(self, path: Path) -> None:
+        """Keep ``--force`` from replacing results of this very run.
+
+        Names that differ in case, or in how accents are composed, are one file on some systems.
+        """
+        try:
+            other = self._written.get(_file_at(path))
+        except OSError:
+            return
+        if other is not None:
+            raise UnwritableOutput(
+                f"{path}: would overwrite the result {other} of this run; rename an input"
+            )
+
     def _inputs_at(self, path: Path) -> list[Path]:
         """The input that a path leads to, through links or not, if it does."""
         try:
-            status = path.stat()
+            one = self._input_files.get(_file_at(path))
         except OSError:
             return []
-        one = self._input_files.get((status.st_dev, status.st_ino))
         return [] if one is None else [one]
 
     @cached_property
@@ -138,8 +156,7 @@ class Session:
         for item in self.items:
             if item.path is not None:
                 with suppress(OSError):
-                    status = item.path.stat()
-                    found[status.st_dev, status.st_ino] = item.path
+                    found[_file_at(item.path)] = item.path
         return found
 
     def process(
@@ -169,7 +186,11 @@ class Session:
 
         def read(item: InputFile) -> PictureFrame:
             self.refuse_existing(outputs.get(item.key, ()))
-            source = streams.pop(item.key) if item.path is None else item.path
+            source: Path | BinaryIO | OSError
+            if item.path is None or item.key in streams:
+                source = streams.pop(item.key)
+            else:
+                source = item.path
             if isinstance(source, OSError):
                 raise source
             picture = read_picture(
@@ -203,6 +224,7 @@ class Session:
                 started=started,
                 versions=versions(),
                 models=self.models,
+                left_out=self.left_out,
             )
 
         # Marks the folder as results from the first moment on, even if the process is killed.
@@ -236,26 +258,28 @@ class Session:
             self.errors.append(f"{type(error).__name__}: {error}")
             click.echo(f"faceparts: FAILED {one_line(self.errors[-1])}", err=True)
         failed = bool(self.errors) or any(e["status"] == "failed" for e in self.entries)
-        done = tell("interrupted" if interrupted else "failed" if failed else "done")
+        status = "interrupted" if interrupted else "failed" if failed else "done"
+        done: dict[str, Any] = tell(status)
         text = _publish(done, reports)
         if common.json:
             click.echo(text, nl=False)
         if not common.quiet:
             where = f"; report: {reports[0]}" if reports else ""
-            click.echo(f"faceparts: {_report.summary(done)}{one_line(where)}", err=True)
+            for line in (*_report.warnings_of(done), f"{_report.summary(done)}{where}"):
+                click.echo(f"faceparts: {one_line(line)}", err=True)
         return EXIT_INTERRUPTED if interrupted else EXIT_FAILED if failed else 0
 
     def _with_streams(self, streams: dict[str, BinaryIO | OSError]) -> Iterator[InputFile]:
-        """The inputs; standard input is read when its turn comes, in the thread that asks.
+        """The inputs; standard input and pipes are read when their turn comes, here.
 
         `run` reads in another thread, which Ctrl-C does not reach: waiting for a pipe there could
         not be ended.
         """
         limit = read_limit(self.common.max_megapixels * 1_000_000)
         for item in self.items:
-            if item.path is None:
+            if _waiting.is_stream(item.path):
                 try:
-                    streams[item.key] = io.BytesIO(sys.stdin.buffer.read(limit + 1))
+                    streams[item.key] = io.BytesIO(_waiting.read_stream(item.path, limit + 1))
                 except OSError as error:  # raised again when the picture is read
                     streams[item.key] = error
             yield item
@@ -295,11 +319,11 @@ def open_session(
         UsageError: no input at all, or options that exclude each other.
     """
     check(common)
-    items = find_inputs(common.inputs, out_dir=common.out_dir, recursive=common.recursive)
+    items, left_out = list_inputs(common.inputs, out_dir=common.out_dir, recursive=common.recursive)
     if common.to_stdout and len(items) != 1:
         raise UsageError(f"-o - takes one picture, got {len(items)}; use -o DIR")
     told = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(common).items()}
-    return Session(verb, common, items, told | dict(settings), models)
+    return Session(verb, common, items, told | dict(settings), models, left_out)
 
 
 def emit(data: bytes) -> list[str]:
@@ -307,6 +331,12 @@ def emit(data: bytes) -> list[str]:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
     return [STREAM]
+
+
+def _file_at(path: Path) -> tuple[int, int]:
+    """What tells a file from all others, whatever its names."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _free_name(path: Path) -> Path:

@@ -21,6 +21,8 @@ ALIASES = {"anonymize": "hide"}
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 """Beside 0, all done. Interrupted is 130 by Ctrl-C and by SIGTERM: what follows is the same."""
 
+_STDERR_FILENO = 2
+
 
 class Verbs(click.Group):
     """Every file of ``faceparts.cli`` is a verb: it defines ``COMMAND``; imported on demand."""
@@ -45,11 +47,18 @@ class Verbs(click.Group):
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def faceparts() -> None:
-    """Find every head in photos, segment faces into parts, hide faces. Works offline."""
+    """Find every head in photos, segment faces into parts, hide faces. Works offline.
+
+    \b
+    Example:
+      faceparts hide photos -o hidden
+      faceparts hide --help
+    """
 
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    _fill_closed_streams()
     try:
         with _sigterm_interrupts():
             code = faceparts.main(prog_name="faceparts", standalone_mode=False)
@@ -70,6 +79,20 @@ def main() -> NoReturn:
         click.echo("faceparts: interrupted", err=True)
         code = EXIT_INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fill_closed_streams() -> None:
+    """Put the null device where a standard stream is closed.
+
+    Otherwise the next file that is opened, such as a result, would take its place, and what
+    libraries print would go there.
+    """
+    handle = os.open(os.devnull, os.O_RDWR)
+    while handle <= _STDERR_FILENO:
+        handle = os.dup(handle)
+    os.close(handle)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
 
 
 @contextmanager

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
+from faceparts._headers import one_line
 from faceparts.errors import UsageError
 from faceparts.images import SUFFIXES
 from faceparts.streams._atomic import open_atomic, write_atomic
@@ -24,6 +26,7 @@ __all__ = [
     "REPORT_NAME",
     "InputFile",
     "find_inputs",
+    "list_inputs",
     "open_atomic",
     "output_path",
     "write_atomic",
@@ -35,11 +38,13 @@ REPORT_NAME = "faceparts-report.json"
 PICTURE_SUFFIXES = frozenset(
     (
         *(suffix for suffixes in SUFFIXES.values() for suffix in suffixes),
-        *(".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2"),
+        *(".mpo", ".gif", ".heic", ".heif", ".heics", ".hif", ".avif", ".avifs", ".jxl", ".jxr"),
+        *(".jp2", ".j2k", ".jpx", ".psd", ".tga", ".ppm", ".pgm", ".pnm"),
+        *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"),
     )
 )
-"""What is taken from inside folders. The last few cannot be read: they are refused by name, one
-error each, because a photo that is silently left out is worse than an error."""
+"""What is taken from inside folders. Most of the later ones cannot be read: they are refused by
+name, one error each, because a photo that is silently left out is worse than an error."""
 
 _STDIN_STEM = "stdin"
 
@@ -64,6 +69,13 @@ class InputFile:
 def find_inputs(
     arguments: Sequence[str], *, out_dir: Path | None, recursive: bool = True
 ) -> list[InputFile]:
+    """`list_inputs` without the files that were passed over."""
+    return list_inputs(arguments, out_dir=out_dir, recursive=recursive)[0]
+
+
+def list_inputs(
+    arguments: Sequence[str], *, out_dir: Path | None, recursive: bool = True
+) -> tuple[list[InputFile], dict[str, int]]:
     """Expand the arguments of a command line into pictures.
 
     An argument is a file (always taken), a folder, a pattern (``*``, ``?``, ``[...]``, ``**``) or
@@ -72,7 +84,7 @@ def find_inputs(
     Folders below are entered, also through links, each once.
 
     Left out: everything inside ``out_dir`` and inside folders with a `REPORT_NAME`, and the second
-    and further mention of one file, whatever links lead to it.
+    and further mention of one file, whatever links lead to it; a file goes before links to it.
 
     The key is the path below the argument's folder (below a pattern's fixed part). Where two
     inputs would share a key, both get as many of their parent folders in front as it takes.
@@ -83,7 +95,8 @@ def find_inputs(
         recursive: enter folders inside folders.
 
     Returns:
-        Inputs in the order of the arguments, inside a folder sorted by path; at least one.
+        Inputs in the order of the arguments, inside a folder sorted by path; at least one. And how
+        many files of folders and patterns were passed over, and results left out, by reason.
 
     Raises:
         UsageError: an argument matches nothing (all such are listed), a folder cannot be listed,
@@ -91,24 +104,27 @@ def find_inputs(
     """
     found: list[_Found] = []
     missing = []
+    passed: Counter[str] = Counter()
     for argument in arguments:
         if argument == "-":
             found.append((None, Path()))
         elif argument and os.path.lexists(argument):
             path = Path(argument)
-            found += _expand(path, path if path.is_dir() else path.parent, recursive)
-        elif matches := _match(argument):
+            base = path if path.is_dir() else path.parent
+            found += _expand(path, base, recursive, passed)
+        elif matches := _match(argument, passed):
             base = _fixed_part(argument)
-            found += [pair for match in matches for pair in _expand(match, base, recursive)]
+            found += [pair for match in matches for pair in _expand(match, base, recursive, passed)]
         else:
             missing.append(argument or "''")
     if missing:
         raise UsageError(f"not found: {', '.join(missing)}; check the spelling")
-    chosen, left_out = _without_results(_without_repeats(found), out_dir)
+    chosen, results = _without_results(_without_repeats(found), out_dir)
     if not chosen:
-        why = f"; left out {left_out}" if left_out else f"; looked for {_wanted_suffixes()}"
+        told = ", ".join(f"{count} {reason}" for reason, count in results.items())
+        why = f"; left out {told}" if told else f"; looked for {_wanted_suffixes()}"
         raise UsageError(f"no pictures in: {', '.join(arguments) or 'no arguments'}{why}")
-    return _with_keys(chosen)
+    return _with_keys(chosen), dict(passed) | results
 
 
 def output_path(item: InputFile, out_dir: Path, *, suffix: str) -> Path:
@@ -156,7 +172,7 @@ def _looks_like_picture(name: str) -> bool:
 
 
 def _wanted_suffixes() -> str:
-    return " ".join(sorted(PICTURE_SUFFIXES))
+    return " ".join(sorted(suffix for suffixes in SUFFIXES.values() for suffix in suffixes))
 
 
 def _is_file(path: Path) -> bool:
@@ -167,14 +183,19 @@ def _is_file(path: Path) -> bool:
         return True
 
 
-def _expand(path: Path, base: Path, recursive: bool) -> list[_Found]:
+def _expand(path: Path, base: Path, recursive: bool, passed: Counter[str]) -> list[_Found]:
     """Files of one existing path, each with the folder that its key starts at."""
-    files = _walk(path, recursive, set()) if path.is_dir() else [path]
+    files = _walk(path, recursive, set(), passed) if path.is_dir() else [path]
     return [(file, base) for file in files]
 
 
-def _walk(folder: Path, recursive: bool, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Pictures in a folder, sorted; a folder that was seen before is not entered again."""
+def _walk(
+    folder: Path, recursive: bool, seen: set[tuple[int, int]], passed: Counter[str]
+) -> Iterator[Path]:
+    """Pictures in a folder, sorted; a folder that was seen before is not entered again.
+
+    Counts in ``passed`` what is no picture, by reason.
+    """
     try:
         status = folder.stat()
         entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
@@ -188,9 +209,24 @@ def _walk(folder: Path, recursive: bool, seen: set[tuple[int, int]]) -> Iterator
     for entry in entries:
         if os.path.isdir(entry):
             if recursive and not entry.name.startswith("."):
-                yield from _walk(entry, recursive, seen)
-        elif _looks_like_picture(entry.name) and _is_file(entry):
+                yield from _walk(entry, recursive, seen, passed)
+        elif _is_picture(entry, passed):
             yield entry
+
+
+def _is_picture(path: Path, passed: Counter[str]) -> bool:
+    """Whether a file in a folder is an input; counts why not, where somebody might ask."""
+    name = path.name
+    if name.startswith("."):
+        if _looks_like_picture(name.lstrip(".")):
+            passed["hidden"] += 1
+        return False
+    if _looks_like_picture(name):
+        return _is_file(path)
+    if name != REPORT_NAME:
+        ending = one_line(PurePosixPath(name).suffix.lower()) or "no ending"
+        passed[f"no picture by its name ({ending})"] += 1
+    return False
 
 
 def _is_magic(part: str) -> bool:
@@ -202,7 +238,7 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*takewhile(lambda part: not _is_magic(part), Path(pattern).parts))
 
 
-def _match(pattern: str) -> list[Path]:
+def _match(pattern: str, passed: Counter[str]) -> list[Path]:
     """Folders and pictures that fit a pattern, sorted; ``**`` does not follow links."""
     if not _is_magic(pattern) or "\0" in pattern:
         return []
@@ -213,7 +249,7 @@ def _match(pattern: str) -> list[Path]:
         path
         for path in base.glob("/".join(rest))
         if not any(part.startswith(".") for part in path.parts[len(base.parts) :])
-        and (os.path.isdir(path) or (_looks_like_picture(path.name) and _is_file(path)))
+        and (os.path.isdir(path) or _is_picture(path, passed))
     )
 
 
@@ -221,12 +257,17 @@ def _without_repeats(found: list[_Found]) -> list[_Found]:
     """Each file once, where it was mentioned first; links to it are further mentions."""
     firsts: dict[str | None, _Found] = {}
     for path, base in found:
-        firsts.setdefault(None if path is None else os.path.realpath(path), (path, base))
+        one = None if path is None else os.path.realpath(path)
+        first = firsts.setdefault(one, (path, base))[0]
+        if path is not None and first is not None and first.is_symlink() and not path.is_symlink():
+            firsts[one] = path, base
     return list(firsts.values())
 
 
-def _without_results(found: list[_Found], out_dir: Path | None) -> tuple[list[_Found], str]:
-    """Inputs that are no results of this or an earlier run, and words on the others."""
+def _without_results(
+    found: list[_Found], out_dir: Path | None
+) -> tuple[list[_Found], dict[str, int]]:
+    """Inputs that are no results of this or an earlier run, and why how many others are."""
     forbidden = None if out_dir is None else Path(os.path.realpath(out_dir))
     chosen: list[_Found] = []
     reasons: dict[str, int] = {}
@@ -237,7 +278,7 @@ def _without_results(found: list[_Found], out_dir: Path | None) -> tuple[list[_F
             reasons[reason] = reasons.get(reason, 0) + 1
         else:
             chosen.append((path, base))
-    return chosen, ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    return chosen, reasons
 
 
 def _why_result(path: Path, out_dir: Path | None, holds_report: Callable[[Path], bool]) -> str:
