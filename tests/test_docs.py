@@ -119,6 +119,25 @@ def test_every_verb_and_effect_has_an_example() -> None:
     assert set(folder.names("faceparts.effects")) <= effects
 
 
+def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """A command with everything below it, by their whole names."""
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            yield from commands(found, f"{name} {below}")
+
+
+@pytest.mark.parametrize("name", sorted(dict(commands(faceparts, "faceparts"))))
+def test_every_help_has_an_example_that_parses(name: str) -> None:
+    text = dict(commands(faceparts, "faceparts"))[name].help or ""
+    assert "Example:\n" in text
+    assert list(shown_commands(f"```\n{text}\n```"))
+    assert wrong_commands(f"```\n{text}\n```") == []
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import cleandoc
 from pathlib import Path
 
 import click
@@ -23,7 +24,14 @@ class Effects(click.Group):
 
 
 def _command(name: str) -> click.Command:
-    @click.command(name, cls=EffectCommand, effects=(name,), help=effect_class(name).__doc__)
+    told = cleandoc(effect_class(name).__doc__ or "")
+
+    @click.command(
+        name,
+        cls=EffectCommand,
+        effects=(name,),
+        help=f"{told}\n\n\b\nExample:\n  faceparts apply {name} photos -o out",
+    )
     @click.option(
         "--contact-sheet",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -48,7 +56,14 @@ def _command(name: str) -> click.Command:
 
 @click.command("apply", cls=Effects)
 def apply() -> None:
-    """Apply an effect to the faces in photos."""
+    """Apply an effect to the faces in photos; each has its own --help.
+
+    \b
+    Example:
+      faceparts apply recolor group.jpg -o out --part hair --color '#8b2635'
+      faceparts apply overlay photos -o out --contact-sheet sheet.jpg
+      faceparts apply recolor --help
+    """
 
 
 COMMAND = apply

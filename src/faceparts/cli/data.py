@@ -25,10 +25,16 @@ def _shows(progress: bool | None) -> bool:
 
 @click.group("data")
 def data() -> None:
-    """Look at labelled pictures, mend them, translate them, make them."""
+    """Look at labelled pictures, mend them, translate them, make them.
+
+    \b
+    Example:
+      faceparts data check celebamask:data/celebamask
+      faceparts data clean --help
+    """
 
 
-@data.command("list")
+@data.command("list", short_help="List face-segmentation sets and their terms.")
 @click.option("--commercial", is_flag=True, help="Only sets whose terms allow commercial use.")
 @click.option("--readable", is_flag=True, help="Only sets that faceparts reads.")
 @_json
@@ -36,6 +42,10 @@ def list_sets(commercial: bool, readable: bool, as_json: bool) -> int:
     """List face-segmentation sets: size, classes, terms, and where they are to be had.
 
     Nothing is downloaded. Terms change: read them on the maker's page.
+
+    \b
+    Example:
+      faceparts data list --readable
     """
     from faceparts.cli._data_list import run_list
 
@@ -99,7 +109,7 @@ def check(
     )
 
 
-@data.command("convert")
+@data.command("convert", short_help="Write a dataset in another label set.")
 @click.argument("source", metavar="NAME:ROOT:SPLIT")
 @click.argument("out", type=_FOLDER)
 @click.option("--label-set", required=True, metavar="NAME", help="Label set to write.")
@@ -156,7 +166,7 @@ def convert(
     )
 
 
-@data.command("clean")
+@data.command("clean", short_help="Turn colour-coded masks into clean palette PNGs.")
 @click.argument("masks", metavar="IN", type=click.Path(exists=True, path_type=Path))
 @click.argument("out", type=_FOLDER)
 @click.option(
@@ -256,7 +266,7 @@ def clean(
     )
 
 
-@data.command("pseudolabel")
+@data.command("pseudolabel", short_help="Label heads in photos with a net.")
 @click.argument("photos", metavar="PHOTOS...", nargs=-1, required=True)
 @click.argument("out", type=_FOLDER)
 @click.option(

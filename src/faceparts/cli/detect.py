@@ -22,6 +22,12 @@ def detect(common: Common, rows: str, draw: bool) -> int:
 
     One row a head: picture, box and points in pixels, scores. Without -o the rows go to standard
     output (unless --json asks for the report there).
+
+    \b
+    Example:
+      faceparts detect photos > heads.csv
+      faceparts detect photos --rows json --min-score 0.6
+      faceparts detect photos -o heads --draw
     """
     from faceparts.cli._detecting import run_detect
 

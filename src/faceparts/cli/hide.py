@@ -28,6 +28,13 @@ def hide(common: Common, writing: Writing, effect: str, chosen: Mapping[str, obj
     are mirrored into the output folder. Photos without a face are written too, so that the output
     folder is complete. Unless --min-score is given, heads count from half the detector's usual
     score on.
+
+    \b
+    Example:
+      faceparts hide photos -o hidden
+      faceparts hide group.jpg -o hidden --what head --color white
+      faceparts hide 'photos/*.png' -o hidden --format jpg --keep-exif
+      faceparts hide - -o - < group.jpg > hidden.jpg
     """
     from faceparts.api import HIDE_SCORE_SHARE
     from faceparts.cli._change import change

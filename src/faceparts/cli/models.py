@@ -42,9 +42,14 @@ def models(names: Sequence[str], as_json: bool) -> int:
     Without arguments all nets that come with faceparts; else those named, or ONNX files.
 
     \b
+    Example:
+      faceparts models
+      faceparts models partnet --json
+
+    \b
     Weights of others become ONNX files with a card by
-      faceparts models import-caffe FILE.caffemodel -o DIR   (see its --help)
-      faceparts models import FILE -o DIR                    (see its --help)
+      faceparts models import-caffe --help
+      faceparts models import --help
     """
     from faceparts import weights
 

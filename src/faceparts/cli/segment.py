@@ -54,6 +54,12 @@ def segment(
 
     Writes one palette PNG a photo at the photo's own size: the pixel value is the part's id, which
     classes.json explains.
+
+    \b
+    Example:
+      faceparts segment photos -o parts --overlay
+      faceparts segment photos -o parts --masks --coco --table faces.csv
+      faceparts segment - -o - < group.jpg > labels.png
     """
     from faceparts.cli._segmenting import Wanted, run_segment
 

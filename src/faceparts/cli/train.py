@@ -11,7 +11,7 @@ import click
 from faceparts.errors import UsageError
 
 
-@click.command("train")
+@click.command("train", short_help="Train a model by a recipe.")
 @click.argument("recipe", metavar="RECIPE")
 @click.option(
     "--data",
