@@ -226,7 +226,7 @@ def test_who_looks_near_heads_gets_what_the_others_found() -> None:
 
 def test_names_are_checked() -> None:
     assert _union.split_names("whole+headnet") == ["whole", "headnet"]
-    with pytest.raises(UnknownName, match="no detect named 'nose'; there are: headnet"):
+    with pytest.raises(UnknownName, match="no detector named 'nose'; there are: headnet"):
         _union.split_names("headnet+nose")
     with pytest.raises(UsageError, match=r"'whole\+whole': a name occurs twice"):
         _union.split_names("whole+whole")

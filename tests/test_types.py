@@ -115,6 +115,12 @@ def test_masks_lie_where_the_window_lies() -> None:
     assert one.window_mask("left_eye", "right_eye").tolist() == one.window_mask().tolist()
 
 
+def test_a_face_is_shown_in_one_line() -> None:
+    shown = face([[0, 1], [255, 1]], (1, 1, 3, 3))
+    assert repr(shown) == "<Face at (0, 0, 5, 4), score 1.00: left_eye, 255>"
+    assert repr(face([[0]], (0, 0, 1, 1))) == "<Face at (0, 0, 5, 4), score 1.00: no parts>"
+
+
 def test_an_unknown_part_of_a_face() -> None:
     with pytest.raises(UnknownName, match="no part named 'beard'"):
         face([[1]], (0, 0, 1, 1)).mask("beard")

@@ -32,5 +32,6 @@ def load(package: str, name: str) -> ModuleType:
     known = names(package)
     if name not in known:
         noun = package.rsplit(".", 1)[-1].removesuffix("s")
+        noun = "detector" if noun == "detect" else noun
         raise UnknownName(f"no {noun} named {name!r}; there are: {', '.join(known)}")
     return importlib.import_module(f"{package}.{name}")

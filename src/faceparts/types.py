@@ -193,6 +193,13 @@ class Face:
         object.__setattr__(self, "labels", _frozen(self.labels))
         object.__setattr__(self, "confidence", _frozen(self.confidence))
 
+    def __repr__(self) -> str:
+        """In one line where it is and what it has; the arrays would fill a screen."""
+        box = ", ".join(f"{side:.0f}" for side in self.head.box_xyxy)
+        names = dict(enumerate(self.label_set.parts))
+        found = ", ".join(names.get(i, str(i)) for i in np.unique(self.labels).tolist() if i)
+        return f"<Face at ({box}), score {self.head.score:.2f}: {found or 'no parts'}>"
+
     @cached_property
     def source_hw(self) -> tuple[int, int]:
         """Height and width of the picture."""
