@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cli_world import SOURCE, call, encode, make_photo
-from faceparts.cli import main
+from faceparts.cli import _waiting, main
 from faceparts.parse import FaceParser
 
 
@@ -154,15 +154,12 @@ def test_a_real_process(net: Path, tmp_path: Path) -> None:
     assert {p.name for p in out.iterdir()} == listed | {"faceparts-report.json"}
 
 
-def test_ctrl_c_while_waiting_for_standard_input(net: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def wait_and_press_ctrl_c(*arguments: object, stdin: int | None, out: Path) -> tuple[int, str]:
+    """Start a process, press Ctrl-C once it waits for its input; its exit code and messages."""
     process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "faceparts", "hide", "-", "-o", out),
-            *("--detector", "whole", "--model", net, "--threads", "1"),
-        ],
+        [sys.executable, "-m", "faceparts", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"},
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stderr=subprocess.PIPE,
         # a shell's background jobs ignore Ctrl-C, and so would all that they start
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
@@ -173,10 +170,82 @@ def test_ctrl_c_while_waiting_for_standard_input(net: Path, tmp_path: Path) -> N
             time.sleep(0.01)
         time.sleep(1)  # now it waits for a picture that does not come
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        code = process.wait(60)
     finally:
         process.kill()
         _, err = process.communicate()
-    assert b"interrupted after 0 pictures" in err
+    return code, err.decode()
+
+
+@pytest.mark.parametrize("source", ["standard input", "pipe", "pipe that somebody holds open"])
+def test_ctrl_c_while_waiting_for_a_picture(source: str, net: Path, tmp_path: Path) -> None:
+    out, path, holder = tmp_path / "out", tmp_path / "pipe.png", -1
+    os.mkfifo(path)
+    if source == "pipe that somebody holds open":
+        holder = os.open(path, os.O_RDWR)
+        os.write(holder, encode(make_photo())[:99])
+    try:
+        code, err = wait_and_press_ctrl_c(
+            *("hide", "-" if source == "standard input" else path, "-o", out),
+            *("--detector", "whole", "--model", net, "--threads", "1"),
+            stdin=subprocess.PIPE if source == "standard input" else None,
+            out=out,
+        )
+    finally:
+        if holder >= 0:
+            os.close(holder)
+    assert code == 130, err
+    assert err.count("\n") == 1
+    assert "interrupted after 0 pictures" in err
     report = json.loads((out / "faceparts-report.json").read_text("utf-8"))
     assert report["status"] == "interrupted"
+    assert [p.name for p in out.iterdir()] == ["faceparts-report.json"]
+
+
+def test_ctrl_c_while_a_picture_for_standard_output_is_awaited(net: Path, tmp_path: Path) -> None:
+    report = tmp_path / "faceparts-report.json"
+    code, err = wait_and_press_ctrl_c(
+        *("segment", "-", "-o", "-", "--report", report),
+        *("--detector", "whole", "--model", net, "--threads", "1"),
+        stdin=subprocess.PIPE,
+        out=tmp_path,
+    )
+    assert code == 130, err
+    assert err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["faceparts-report.json"]
+
+
+def test_pictures_out_of_pipes_and_files_in_turn(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.png").write_bytes(encode(make_photo()))
+    for name in ("a.png", "c.png"):
+        os.mkfifo(tmp_path / name)
+
+    def feed() -> None:
+        for name in ("a.png", "c.png"):
+            (tmp_path / name).write_bytes(encode(make_photo()))
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    names = [tmp_path / f"{letter}.png" for letter in "abc"]
+    done = call("hide", *names, "-o", tmp_path / "out", "--detector", "whole", "--model", net)
+    thread.join()
+    assert done.code == 0, done.err
+    hidden = [(tmp_path / "out" / name.name).read_bytes() for name in names]
+    assert hidden[0] == hidden[1] == hidden[2]
+
+
+def test_a_pipe_that_may_not_be_read_is_that_picture_s_failure(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(encode(make_photo()))
+
+    def refuse(path: object, limit: int) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(_waiting, "read_stream", refuse)
+    names = (tmp_path / "a.png", tmp_path / "b.png")
+    done = call("hide", *names, "-o", tmp_path / "out", "--detector", "whole", "--model", net)
+    assert done.code == 1
+    assert "FAILED a.png: PermissionError" in done.err
+    assert (tmp_path / "out" / "b.png").exists()
