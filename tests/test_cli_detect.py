@@ -83,7 +83,9 @@ def test_nothing_found(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(self: WholePicture, image: Image) -> list[Head]:
         return []
 
+    header = call("detect", photos, "--detector", "whole").out.splitlines()[0]
     monkeypatch.setattr(WholePicture, "detect", nothing)
+    assert call("detect", photos, "--detector", "whole").out == header + b"\n"
     done = call("detect", photos, "--detector", "whole", "--rows", "json")
     assert (done.code, done.json) == (0, [])
     assert "0 with 0 heads, 2 without" in done.err

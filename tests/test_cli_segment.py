@@ -113,13 +113,15 @@ def test_a_picture_is_written_whole_or_not_at_all(net: Path, photos: Path, tmp_p
 def test_no_faces(net: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from faceparts.detect.whole import WholePicture
 
+    full, table = tmp_path / "full.csv", tmp_path / "faces.csv"
+    assert segment(net, photos, "-o", tmp_path / "full", "--table", full).code == 0
     monkeypatch.setattr(WholePicture, "detect", lambda self, image: [])
-    out, table = tmp_path / "out", tmp_path / "faces.csv"
+    out = tmp_path / "out"
     done = segment(net, photos, "-o", out, "--coco", "--npz", "--cutouts", "--table", table)
     assert done.code == 0, done.err
     assert not decode(out / "b.jpg.labels.png").any()
     assert json.loads((out / "coco.json").read_text())["annotations"] == []
-    assert table.read_text() == ""
+    assert table.read_text() == full.read_text().splitlines()[0] + "\n"
     report = json.loads((out / "faceparts-report.json").read_text())
     assert {p["status"] for p in report["pictures"]} == {"no_faces"}
 

@@ -232,6 +232,8 @@ def test_head_rows_as_csv() -> None:
 
 def test_csv_text_edges() -> None:
     assert results.csv_text([]) == ""
+    assert results.csv_text([], ["a", "b"]) == "a,b\n"
+    assert results.csv_text([{"c": 1}], ["a", "b"]) == "c\n1\n"
     assert results.csv_text([{"a": float("nan"), "b": "x,y"}]) == 'a,b\n,"x,y"\n'
     with pytest.raises(ValueError, match="fields not in fieldnames"):
         results.csv_text([{"a": 1}, {"b": 2}])

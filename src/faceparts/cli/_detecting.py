@@ -48,7 +48,9 @@ def run_detect(common: Common, *, rows: str, draw: bool) -> int:
         return written
 
     def finish() -> None:
-        text = to_json(found_rows) if rows == "json" else results.csv_text(found_rows)
+        seen_by = ("",) if "+" in common.detector else ()
+        nobody = results.head_row("", 0, Head((0, 0, 1, 1), 0, Head.no_points(), seen_by=seen_by))
+        text = to_json(found_rows) if rows == "json" else results.csv_text(found_rows, nobody)
         data = text.encode("utf-8", "surrogateescape")
         if table is not None:
             session.write([(table, data)])

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from faceparts.cli._effects import effect_class
 from faceparts.cli._options import Common
 from faceparts.cli._parser import open_parser
@@ -15,7 +17,7 @@ from faceparts.errors import UsageError
 from faceparts.images import encode_picture
 from faceparts.measure import measure
 from faceparts.streams import results
-from faceparts.types import Face, Image, LabelSet
+from faceparts.types import Crop, Face, Head, Image, LabelSet
 
 LABELS, MASKS, CUTOUTS = ".labels.png", ".masks", ".cutouts"
 OVERLAY, NPZ = ".overlay.png", ".npz"
@@ -143,4 +145,14 @@ class _WholeRun:
             text = results.coco_json(self._images, self._annotations, self._label_set)
             yield self._coco, text.encode()
         if self._table is not None:
-            yield self._table, results.csv_text(self._rows).encode("utf-8", "surrogateescape")
+            columns = ["picture", "face", *measure(_nobody(self._label_set))]
+            text = results.csv_text(self._rows, columns)
+            yield self._table, text.encode("utf-8", "surrogateescape")
+
+
+def _nobody(label_set: LabelSet) -> Face:
+    """A face without parts: what can be measured is the same for all of a label set."""
+    crop = Crop(np.zeros((1, 1, 3), np.uint8), np.eye(2, 3), (1, 1))
+    labels, confidence = np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.float32)
+    head = Head((0, 0, 1, 1), 0, Head.no_points())
+    return Face(head, crop, labels, confidence, (0, 0, 1, 1), label_set)

@@ -227,7 +227,7 @@ def load(
     if weights is None:
         raise UsageError(
             "detector 'keypoints' ships no weights; pass a pose model (.onnx or .tflite), such as "
-            "MoveNet"
+            "MoveNet, by --detector-weights, in Python by detector_weights"
         )
     model = open_pose_model(Path(weights), threads=threads, device=device)
     finder: HeadDetector | None = None

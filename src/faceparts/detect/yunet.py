@@ -131,7 +131,7 @@ def load(
     if weights is None:
         raise UsageError(
             "detector 'yunet' ships no weights; pass the path of face_detection_yunet_2023mar.onnx "
-            "(from OpenCV's model zoo)"
+            "(from OpenCV's model zoo) by --detector-weights, in Python by detector_weights"
         )
     if device not in ("cpu", "auto"):
         raise UsageError(f"device: got {device!r}, detector 'yunet' runs on 'cpu' only")

@@ -277,10 +277,11 @@ def head_row(key: str, index: int, head: Head) -> Row:
     return row | ({"seen_by": "+".join(head.seen_by)} if head.seen_by else {})
 
 
-def csv_text(rows: Iterable[Row]) -> str:
-    """Rows as CSV text with a header line; the columns are those of the first row.
+def csv_text(rows: Iterable[Row], columns: Iterable[str] = ()) -> str:
+    """Rows as CSV text with a header line; ``nan`` becomes an empty cell.
 
-    No row gives an empty text; ``nan`` becomes an empty cell.
+    Args:
+        columns: header of a table without rows; otherwise the columns are those of the first row.
 
     Raises:
         ValueError: a row has a column that the first one lacks.
@@ -292,6 +293,8 @@ def csv_text(rows: Iterable[Row]) -> str:
             writer = csv.DictWriter(text, list(row), lineterminator="\n")
             writer.writeheader()
         writer.writerow({k: None if v != v else v for k, v in row.items()})
+    if writer is None and (names := list(columns)):
+        csv.DictWriter(text, names, lineterminator="\n").writeheader()
     return text.getvalue()
 
 
