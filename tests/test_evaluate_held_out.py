@@ -1,5 +1,6 @@
 """Was the model trained on these pictures?"""
 
+import json
 from dataclasses import replace
 from hashlib import sha256
 
@@ -9,7 +10,7 @@ from cli_world import make_card
 from faceparts import folder, weights
 from faceparts.errors import BadData
 from faceparts.evaluate import held_out
-from faceparts.evaluate.held_out import Check, check_by_hash, check_by_name
+from faceparts.evaluate.held_out import Check, Lists, check_by_hash, check_by_name
 
 CARD = make_card(
     trained_on=("CelebAMask-HQ: 750 pictures, human labels", "3,250 face crops (Helen, LFW)")
@@ -76,13 +77,37 @@ def test_by_picture():
     a, b, c = (sha256(t).hexdigest() for t in (b"a", b"b", b"c"))
     pictures = [("one", a, b), ("two", c, c)]
     said = Check("not proven", "who knows")
-    assert check_by_hash(pictures, frozenset(), said) is said
+    assert check_by_hash(pictures, Lists(), said) is said
     other = frozenset([sha256(b"other").digest()])
-    assert check_by_hash(pictures, other, said).status == "held out"
+    assert check_by_hash(pictures, Lists(other), said).status == "held out"
     for known in (b"a", b"b"):  # the file's or the pixels'
-        check = check_by_hash(pictures, frozenset([sha256(known).digest()]), said)
+        check = check_by_hash(pictures, Lists(frozenset([sha256(known).digest()])), said)
         assert check.status == "trained on" and "1 of these pictures" in check.reason
         assert "such as one" in check.reason
+
+
+def test_pictures_that_chose_the_checkpoint_are_told():
+    a, b = (sha256(t) for t in (b"a", b"b"))
+    pictures = [("one", a.hexdigest(), a.hexdigest()), ("two", b.hexdigest(), b.hexdigest())]
+    lists = Lists(frozenset([sha256(b"other").digest()]), frozenset([b.digest()]))
+    check = check_by_hash(pictures, lists, Check("not proven", "who knows"))
+    assert check.status == "held out"
+    assert check.reason.endswith("; 1 of them chose the checkpoint")
+
+
+def test_what_the_model_was_before_needs_its_own_list(tmp_path):
+    a, b, c = (sha256(t).hexdigest() for t in (b"a", b"b", b"c"))
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    first.write_text(json.dumps({"name": "net", "pictures": [a], "started_from": []}))
+    second.write_text(json.dumps({"name": "net", "pictures": [b], "started_from": ["net"]}))
+    said = Check("not proven", "who knows")
+    check = check_by_hash([("x", c, c)], held_out.read_lists([second]), said)
+    assert check.status == "not proven"
+    assert "the training started from net, whose own list is not among those given" in check.reason
+    both = held_out.read_lists([second, first])
+    assert both.began == ()
+    assert check_by_hash([("x", c, c)], both, said).status == "held out"
+    assert check_by_hash([("x", a, a)], both, said).status == "trained on"
 
 
 def test_lists_of_every_form(tmp_path):
@@ -92,8 +117,8 @@ def test_lists_of_every_form(tmp_path):
     array.write_text(f'["{c}"]')
     report.write_text(f'{{"pictures": [{{"key": "x", "sha256": "{d}"}}, "{a}"]}}')
     found = held_out.read_lists([plain, array, report])
-    assert found == frozenset(map(bytes.fromhex, (a, b, c, d)))
-    assert held_out.read_lists([]) == frozenset()
+    assert found == Lists(frozenset(map(bytes.fromhex, (a, b, c, d))))
+    assert held_out.read_lists([]) == Lists()
 
 
 @pytest.mark.parametrize(
@@ -107,6 +132,8 @@ def test_lists_of_every_form(tmp_path):
         ("a.json", '["x"]', "got 'x'"),
         ("a.json", "[[1]]", r"got '\[1\]'"),
         ("a.json", '{"pictures": [{"key": 1}]}', "got 'None'"),
+        ("a.json", f'{{"pictures": ["{"f" * 64}"], "chose": ["x"]}}', "got 'x'"),
+        ("a.json", '{"chose": ["' + "f" * 64 + '"]}', "there is none in it"),
     ],
 )
 def test_lists_that_are_none(tmp_path, name, text, what):

@@ -103,7 +103,7 @@ def test_what_a_training_leaves(
     out = tmp_path / "new" / "run"
     state = loop.train(recipe, world, out, quiet=True)
     assert sorted(p.name for p in out.iterdir()) == [
-        *("best.pt", "checkpoint.pt", "log.jsonl", "recipe.json", "run.json")
+        *("best.pt", "checkpoint.pt", "data.json", "log.jsonl", "recipe.json", "run.json")
     ]
     assert drawn == [(out / "log.jsonl", "tiny", step) for step in (30, state.best_step)]
     assert recipe_from_table(json.loads((out / "recipe.json").read_text()), "x") == recipe
@@ -371,6 +371,7 @@ def trained_with(
     task: Scores, recipe: Recipe, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[State, list[dict[str, Any]]]:
     monkeypatch.setattr(loop, "make_task", lambda recipe, root: task)
+    monkeypatch.setattr(loop, "write_data", lambda *args, **kwargs: None)
     state = loop.train(recipe, out, out, quiet=True)
     return state, [row for row in rows_of(out) if "val" in row]
 

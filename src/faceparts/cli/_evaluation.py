@@ -177,11 +177,11 @@ def check_held_out(
         UsageError: they were trained on, and ``anyway`` is not given.
         BadData: a list holds no sha256, or a picture cannot be read.
     """
-    trained = held_out.read_lists(lists)
+    known = held_out.read_lists(lists)
     check = held_out.check_by_name(card, data.of.name, data.of.split)
-    if trained and check.status != "trained on":
+    if known.trained and check.status != "trained on":
         count = len(data.dataset) if limit is None else min(limit, len(data.dataset))
-        check = held_out.check_by_hash(_hashes(data.dataset, count, on_picture), trained, check)
+        check = held_out.check_by_hash(_hashes(data.dataset, count, on_picture), known, check)
     if check.status == "trained on" and not anyway:
         raise UsageError(
             f"{check.reason}; choose pictures that were held out, or --anyway to measure "

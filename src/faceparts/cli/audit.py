@@ -59,7 +59,8 @@ import click
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="sha256 of the training pictures; see 'faceparts evaluate'.",
+    help="data.json of the training, or another list of its pictures' sha256; see 'faceparts "
+    "evaluate'.",
 )
 @click.option(
     "--anyway", is_flag=True, help="Measure on training data too; the audit says: not a test."

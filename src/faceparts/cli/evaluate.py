@@ -54,8 +54,8 @@ PROTOCOLS = (
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="sha256 of the training pictures, one a line as sha256sum writes them: refuses the data "
-    "if one of them is in it. May be given several times.",
+    help="data.json of the training, or sha256 of its pictures, one a line as sha256sum writes "
+    "them: refuses the data if one of them is in it. May be given several times.",
 )
 @click.option(
     "--anyway", is_flag=True, help="Measure on training data too; the report says: not a test."

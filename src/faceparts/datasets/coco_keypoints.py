@@ -14,6 +14,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts.datasets._pairs import check_split, read_rgb
+from faceparts.datasets._pairs import Pair, check_split, read_rgb
 from faceparts.errors import BadData
 from faceparts.types import Image
 
@@ -69,6 +70,12 @@ class CocoKeypoints:
     folder: Path
     images: tuple[Mapping[str, Any], ...]
     objects: Mapping[int, list[Mapping[str, Any]]] = field(repr=False)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pictures' files, each with the file that describes them all."""
+        files = [self.folder / str(entry["file_name"]) for entry in self.images]
+        return tuple(Pair(path.stem, path, self.annotations) for path in files)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -6,14 +6,16 @@ Two checks, both made before any number is shown:
    no held-out one, the evaluation is refused. If they name it and the split is held out by its
    name, the card alone proves nothing.
 2. *By picture.* Lists of sha256 of training pictures (files, or pixels as `run_parts.hash_pixels`
-   makes them): one picture of the evaluation in a list is enough to refuse.
+   makes them): one picture of the evaluation in a list is enough to refuse. A training writes its
+   own, ``data.json``, which also tells what the model was before: without the list of that one
+   nothing is proven.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,21 @@ class Check:
 
     status: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What lists of training pictures say together.
+
+    Args:
+        trained: sha256 of the pictures that were learnt from.
+        chose: sha256 of those that chose the checkpoint.
+        began: models that a listed training started from and whose own list is not among them.
+    """
+
+    trained: frozenset[bytes] = frozenset()
+    chose: frozenset[bytes] = frozenset()
+    began: tuple[str, ...] = ()
 
 
 def named_on_card(card: ModelCard, dataset: str) -> str | None:
@@ -91,42 +108,54 @@ def check_by_name(card: ModelCard, dataset: str, split: str) -> Check:
     )
 
 
-def check_by_hash(
-    pictures: Iterable[tuple[str, str, str]], trained: Collection[bytes], by_name: Check
-) -> Check:
+def check_by_hash(pictures: Iterable[tuple[str, str, str]], lists: Lists, by_name: Check) -> Check:
     """Settle it by the pictures themselves.
 
     Args:
         pictures: key, sha256 of the file and sha256 of the pixels of each.
-        trained: from `read_lists`; empty = no list was given.
+        lists: from `read_lists`; no trained picture = no list was given.
         by_name: what `check_by_name` said.
     """
-    if not trained:
+    if not lists.trained:
         return by_name
-    names = [
-        key for key, *hashes in pictures if any(bytes.fromhex(value) in trained for value in hashes)
-    ]
+    names, choosing = [], 0
+    for key, *written in pictures:
+        hashes = {bytes.fromhex(value) for value in written}
+        if not hashes.isdisjoint(lists.trained):
+            names.append(key)
+        choosing += not hashes.isdisjoint(lists.chose)
     if names:
         return Check(
             "trained on",
             f"{len(names)} of these pictures are in the list of training pictures, such as "
             f"{names[0]}",
         )
-    return Check("held out", f"no picture is among the {len(trained)} listed training pictures")
+    reason = f"no picture is among the {len(lists.trained)} listed training pictures"
+    if lists.began:
+        return Check(
+            "not proven",
+            f"{reason}, but the training started from {' and '.join(lists.began)}, whose own list "
+            "is not among those given (--trained-on-list)",
+        )
+    if choosing:
+        reason += f"; {choosing} of them chose the checkpoint"
+    return Check("held out", reason)
 
 
-def read_lists(paths: Iterable[Path]) -> frozenset[bytes]:
+def read_lists(paths: Iterable[Path]) -> Lists:
     """Every sha256 in the given lists of training pictures.
 
     A list is what ``sha256sum`` writes (one picture a line, its hash first), or JSON: an array of
-    hashes, or an object whose ``pictures`` are hashes or objects with ``sha256``, such as the
-    report of an evaluation. Anything else is refused: a hash of a whole folder among them would
-    prove nothing and look like proof.
+    hashes, or an object whose ``pictures`` are hashes or objects with ``sha256``, such as
+    ``data.json`` of a training or the report of an evaluation. Anything else is refused: a hash of
+    a whole folder among them would prove nothing and look like proof.
 
     Raises:
         BadData: a file is missing, larger than `MAX_LIST_BYTES`, or no such list.
     """
-    found: set[bytes] = set()
+    trained: set[bytes] = set()
+    chose: set[bytes] = set()
+    named: list[tuple[str, list[Any]]] = []
     for path in paths:
         try:
             if path.stat().st_size > MAX_LIST_BYTES:
@@ -134,16 +163,44 @@ def read_lists(paths: Iterable[Path]) -> frozenset[bytes]:
             written = path.read_bytes().decode("utf-8", "replace")
         except OSError as error:
             raise BadData(f"{path}: cannot be read ({error.strerror})") from error
-        words = _from_json(written) if path.suffix.lower() == ".json" else _from_lines(written)
-        wrong = [word for word in words if not (isinstance(word, str) and _HASH.fullmatch(word))]
+        value = _parse(written) if path.suffix.lower() == ".json" else _from_lines(written)
+        words = _hashes_in(value, "pictures")
+        chosen = _hashes_in(value, "chose") if isinstance(value, dict) else []
+        wrong = [
+            word
+            for word in (*words, *chosen)
+            if not (isinstance(word, str) and _HASH.fullmatch(word))
+        ]
         if wrong or not words:
             got = f"got {str(wrong[0])[:40]!r}" if wrong else "there is none in it"
             raise BadData(
                 f"{path}: not a list of the training pictures' sha256 ({got}); wanted one a line, "
                 "as sha256sum writes them, or a JSON array"
             )
-        found.update(bytes.fromhex(word) for word in words)
-    return frozenset(found)
+        trained.update(bytes.fromhex(word) for word in words)
+        chose.update(bytes.fromhex(word) for word in chosen)
+        if isinstance(value, dict):
+            named.append((str(value.get("name", "")), _rows(value, "started_from")))
+    return Lists(frozenset(trained), frozenset(chose), _unlisted(named))
+
+
+def _unlisted(named: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, ...]:
+    """Models that a list says its training started from, and that no other list is of.
+
+    Args:
+        named: of each list its name and what its training started from.
+
+    Example:
+        >>> _unlisted([("b", ["a"]), ("a", ["a"])]), _unlisted([("b", ["a"]), ("a", [])])
+        (('a',), ())
+    """
+    missing = {
+        str(model): None
+        for i, (_, began) in enumerate(named)
+        for model in began
+        if model not in [name for j, (name, _) in enumerate(named) if j != i]
+    }
+    return tuple(missing)
 
 
 def _from_lines(written: str) -> list[Any]:
@@ -151,12 +208,17 @@ def _from_lines(written: str) -> list[Any]:
     return [line.lstrip("\\").split()[0] for line in lines if line and not line.startswith("#")]
 
 
-def _from_json(written: str) -> list[Any]:
+def _parse(written: str) -> Any:
     try:
-        value = json.loads(written)
+        return json.loads(written)
     except (ValueError, RecursionError):
-        return []
-    rows = value.get("pictures") if isinstance(value, dict) else value
-    if not isinstance(rows, list):
-        return []
-    return [row.get("sha256") if isinstance(row, dict) else row for row in rows]
+        return None
+
+
+def _rows(value: Any, key: str) -> list[Any]:
+    rows = value.get(key) if isinstance(value, dict) else value
+    return rows if isinstance(rows, list) else []
+
+
+def _hashes_in(value: Any, key: str) -> list[Any]:
+    return [row.get("sha256") if isinstance(row, dict) else row for row in _rows(value, key)]

@@ -22,6 +22,8 @@ from faceparts.errors import BadRecipe
 from faceparts.streams.files import write_atomic
 from faceparts.train.config import Phase, Recipe
 from faceparts.train.curves import write_curves
+from faceparts.train.data_list import FILE as DATA
+from faceparts.train.data_list import used_by, write_data
 from faceparts.train.distributed import Group, join
 from faceparts.train.feed import Feed
 from faceparts.train.provenance import write_run
@@ -105,8 +107,9 @@ def train(
 ) -> State:
     """Train to the end, or go on from the checkpoint in ``out``.
 
-    Writes into ``out``: ``recipe.json`` (resolved) and ``run.json`` (versions, data hashes),
-    ``log.jsonl``, ``checkpoint.pt``, and at each validation ``best.pt`` and ``curves.{png,svg}``.
+    Writes into ``out``: ``recipe.json`` (resolved), ``run.json`` (versions, data hashes) and
+    ``data.json`` (the pictures' hashes), ``log.jsonl``, ``checkpoint.pt``, and at each validation
+    ``best.pt`` and ``curves.{png,svg}``.
     Under ``torchrun`` all processes must see the same ``out``; the first one writes.
 
     Args:
@@ -138,6 +141,7 @@ def train(
             write_atomic(out / "recipe.json", recipe_json(recipe), force=True)
             about = {"device": str(group.device), "processes": group.size, "workers": workers}
             write_run(recipe, root, out / "run.json", **about)
+            write_data(used_by(recipe), root, out / DATA, resumed=checkpoint.exists())
         began = time.monotonic() - state.elapsed_s
         with (
             Feed(task, recipe, group, workers) as feed,

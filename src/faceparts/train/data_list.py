@@ -1,0 +1,127 @@
+"""``data.json``: content hashes of the pictures that a training saw.
+
+With it ``faceparts evaluate`` and ``audit --trained-on-list`` can tell, picture by picture, whether
+a model was trained on what it is measured on. Pictures are named as their dataset names them, and
+folders as the recipe does; where they lie on a machine is not told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from faceparts import folder
+from faceparts.errors import BadData
+from faceparts.evaluate.run_parts import file_hash, hash_pixels
+from faceparts.streams.files import write_atomic
+from faceparts.train.config import Recipe, Source
+
+FILE = "data.json"
+PICTURES = (".jpg", ".png")
+"""Files that count in a folder of negatives."""
+
+Row = dict[str, str]
+"""``source``, ``key`` and ``sha256`` of one picture."""
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a training is made from, as far as pictures go.
+
+    Args:
+        name: of the model.
+        learnt: sources whose pictures are learnt from.
+        chose: sources whose pictures choose the checkpoint.
+        negatives: folder of pictures without people that are learnt from; empty = none.
+        init: exported net that the training starts from: it has learnt from pictures before.
+    """
+
+    name: str
+    learnt: Sequence[Source]
+    chose: Sequence[Source] = ()
+    negatives: str = ""
+    init: str = ""
+
+
+def used_by(recipe: Recipe) -> Used:
+    """What a recipe uses. Occluders are left out: nothing is measured on them."""
+    return Used(recipe.name, recipe.data, recipe.val, recipe.negatives, recipe.init)
+
+
+def write_data(used: Used, root: Path, path: Path, *, resumed: bool = False) -> None:
+    """Write ``data.json``; `evaluate.held_out.read_lists` reads it.
+
+    Args:
+        used: what is learnt from.
+        root: data root.
+        path: file to write.
+        resumed: the training goes on from a checkpoint: what it has learnt from before stays in
+            the list, whether it is still in the recipe or not.
+
+    Raises:
+        BadData: a source cannot be opened, a picture cannot be read, or the file that a resumed
+            training would add to is damaged.
+        UnwritableOutput: the system refuses.
+    """
+    pictures = [row for source in used.learnt for row in _rows_of(source, root)]
+    pictures += _rows_of_negatives(root / used.negatives) if used.negatives else ()
+    chose = [row for source in used.chose for row in _rows_of(source, root)]
+    began = [PurePath(used.init).name.partition(".")[0]] if used.init else []
+    if resumed and path.exists():
+        before = _read(path)
+        pictures, chose = before["pictures"] + pictures, before["chose"] + chose
+        began = before["started_from"] + began
+    found = {
+        "faceparts_training_data": 1,
+        "name": used.name,
+        "started_from": list(dict.fromkeys(began)),
+        "pictures": _each_once(pictures),
+        "chose": _each_once(chose),
+    }
+    write_atomic(path, (json.dumps(found, indent=1) + "\n").encode(), force=True)
+
+
+def _rows_of(source: Source, root: Path) -> Iterator[Row]:
+    place = PurePath(source.root)
+    told = f"{source.name}:{place.name if place.is_absolute() else place}:{source.split}"
+    dataset = folder.load("faceparts.datasets", source.name).load(root / place, source.split)
+    for i in range(len(dataset)):
+        sha256 = file_hash(dataset, i)
+        if sha256 is not None:
+            yield {"source": told, "key": dataset.pairs[i].key, "sha256": sha256}
+            continue
+        sample = dataset[i]
+        yield {"source": told, "key": sample.key, "sha256": hash_pixels(sample.image)}
+
+
+def _rows_of_negatives(place: Path) -> Iterator[Row]:
+    if not place.is_dir():
+        raise BadData(f"{place}: no such folder; it should hold pictures without people")
+    for path in sorted(p for p in place.iterdir() if p.suffix.lower() in PICTURES):
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        yield {"source": place.name, "key": path.name, "sha256": sha256}
+
+
+def _each_once(rows: Sequence[Row]) -> list[Row]:
+    return list({tuple(row.items()): row for row in rows}.values())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        rows = [row for key in ("pictures", "chose") for row in found[key]]
+        texts = [*found["started_from"], *(row[k] for row in rows for k in row)]
+        if all(isinstance(text, str) for text in texts):
+            return dict(found)
+        reason = "not all are texts"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise BadData(
+        f"{path}: not the list of this training's pictures ({' '.join(reason.split())}); move it "
+        "away, and the new list will hold only what is learnt from now on"
+    )
