@@ -23,6 +23,7 @@ from faceparts.train import augment, config, crop_s1, export, loop
 from faceparts.train.config import Phase, Recipe, Source
 from faceparts.train.crop_s1 import Change
 from faceparts.train.distributed import Group
+from faceparts.train.inputs import to_input
 from faceparts.train.nets import fcn8s
 from faceparts.train.nets.fcn8s import FCN8s
 from train_world import losses_of_learning, one_thread
@@ -275,7 +276,42 @@ def test_batches_are_decided_by_the_step(root: Path) -> None:
     assert first.teacher is None
 
 
-@pytest.mark.parametrize("key", ["occluders", "graft", "jewels", "restyle"])
+def test_pictures_bring_the_weight_and_trust_of_their_source(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_lfw_parts(tmp_path / "sure", "train", f"{seed + 1}", draw(seed))
+        write_lfw_parts(tmp_path / "noisy", "train", f"{seed + 1}", draw(seed + 2))
+    sources = (
+        Source("lfw_parts", "sure", "train", 0.5),
+        Source("lfw_parts", "noisy", "train", 0.5, weight=0.25, trust=0.3),
+    )
+    task = loop.make_task(s1(data=sources), tmp_path)
+    batch = task.batch(0, Phase(1.0, 32, 16))
+    noisy = [key.startswith("noisy/") for key in batch.keys]
+    assert set(noisy) == {True, False}
+    assert batch.weight.tolist() == [0.25 if one else 1.0 for one in noisy]
+    assert batch.trusted.tolist() == [not one for one in noisy]
+
+
+def test_a_teacher_sees_the_very_cuts_and_nothing_is_covered(root: Path) -> None:
+    seen: list[np.ndarray] = []
+
+    class Looks:
+        def batch(self, crops: np.ndarray, covered: np.ndarray) -> torch.Tensor:
+            seen.extend((crops, covered))
+            return torch.from_numpy(crops[:, ::2, ::2].transpose(0, 3, 1, 2) / 255.0)
+
+    task = loop.make_task(s1(), root)
+    task.teacher = Looks()
+    batch = task.batch(3, Phase(1.0, 64, 3))
+    crops, covered = seen
+    assert torch.equal(to_input(crops), batch.images)
+    assert covered.shape == (3, 64, 64)
+    assert not covered.any()
+    assert batch.teacher is not None
+    assert batch.teacher.shape == (3, 3, 32, 32)
+
+
+@pytest.mark.parametrize("key", crop_s1.UNUSED)
 def test_other_changes_are_refused(key: str, root: Path) -> None:
     recipe = s1(**{key: "a" if key == "occluders" else 0.5})
     with pytest.raises(BadRecipe, match=f"s1: {key} does nothing with task = 'crop_s1'; leave"):
