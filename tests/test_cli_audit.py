@@ -82,6 +82,8 @@ def test_what_does_not_go_together(net: Path, data: Path, tmp_path: Path) -> Non
     assert done.code == 2 and "no protocol fits both the dataset (hair2)" in done.err
     done = audit("whole", f"figaro:{tmp_path}:all")
     assert done.code == 2 and "no labelled head in it" in done.err
+    done = audit("whole", f"coco_keypoints:{tmp_path}:val2017")
+    assert done.code == 2 and "has neither part labels nor head boxes" in done.err
     done = audit("nosuchmodel", f"celebamask:{data}/celeba:val")
     assert done.code == 2 and "no weights named 'nosuchmodel'" in done.err
 

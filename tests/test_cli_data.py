@@ -14,6 +14,7 @@ from PIL import Image as PilImage
 
 from cli_world import Done, call, call_process, decode, encode, make_card, make_net, make_photo
 from data_world import face_ids, pattern, save_pair, save_set
+from dataset_folders import draw, write_coco_keypoints
 from faceparts.cli import _data_folder, _data_pseudolabel
 from faceparts.datasets import facecrops, fasseg, pairs
 from faceparts.errors import BadData, UnwritableOutput
@@ -231,6 +232,13 @@ def test_sources_that_are_none(source: str, what: str, tmp_path: Path) -> None:
     done = data("check", source.format(root=save_set(tmp_path)))
     assert done.code == 2
     assert what in done.err
+
+
+def test_data_without_parts_and_heads_is_not_checked(tmp_path: Path) -> None:
+    write_coco_keypoints(tmp_path, "val2017", "1", draw(1))
+    done = data("check", f"coco_keypoints:{tmp_path}:val2017")
+    assert done.code == 2
+    assert "coco_keypoints: has neither part labels nor head boxes" in done.err
 
 
 def test_a_root_may_hold_a_colon(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from faceparts import folder
 from faceparts.cli import _report
 from faceparts.cli._data_sources import Source, each_split, is_absent, load_left_out, load_source
 from faceparts.cli.main import EXIT_FAILED
 from faceparts.datasets._pairs import Gap
-from faceparts.errors import BadData
+from faceparts.errors import BadData, UsageError
 from faceparts.evaluate import data_check
 from faceparts.evaluate.contact_sheet import Tile, box_tile, label_tile, sheet
 from faceparts.images import encode_picture
@@ -41,8 +42,14 @@ def run_check(
         The exit code: 1 if anything is wrong.
 
     Raises:
+        UsageError: a source has neither part labels nor head boxes.
         UnwritableOutput: the contact sheet cannot be written.
     """
+    for source in sources:
+        if folder.load("faceparts.datasets", source.name).TASK not in ("parts", "heads"):
+            raise UsageError(
+                f"{source.name}: has neither part labels nor head boxes; take another dataset"
+            )
     checks: list[data_check.SetCheck] = []
     failed: list[str] = []
     absent: list[str] = []

@@ -67,12 +67,16 @@ def open_data(written: str) -> OpenedData:
     """Open the data that ``--data`` names.
 
     Raises:
-        UsageError: see `parse_data`.
+        UsageError: see `parse_data`; or it has neither part labels nor head boxes.
         UnknownName: there is no such adapter.
         BadData: no such split, or the folder is not what it should be.
     """
     name = parse_data(written)
     module = folder.load("faceparts.datasets", name.name)
+    if module.TASK not in ("parts", "heads"):
+        raise UsageError(
+            f"--data {written}: has neither part labels nor head boxes; take another dataset"
+        )
     return OpenedData(name, str(module.TASK), module.load(name.root, name.split))
 
 
