@@ -22,7 +22,7 @@ import caffe_files
 from cli_world import call, encode, make_photo
 from faceparts import labels, weights
 from faceparts.cli import _importing
-from faceparts.errors import BadWeights, UsageError
+from faceparts.errors import BadWeights, UnwritableOutput, UsageError
 from faceparts.segment import onnx as segmenter
 from faceparts.train import _import_onnx, imports
 from faceparts.train.nets.fcn8s import MEAN_BGR
@@ -617,7 +617,7 @@ def test_an_output_by_name_and_a_card_in_json(tmp_path: Path) -> None:
     assert weights.read_card(tmp_path / "out" / "a.onnx").name == "a"
     del table["output_name"]
     card.write_text(json.dumps(table))
-    refused = call("models", "import", path, "--card", card, "-o", tmp_path / "out")
+    refused = call("models", "import", path, "--card", card, "-o", tmp_path / "out", "--force")
     assert refused.code == 1
     assert "output 'ids' is not float32; wanted a score or probability" in refused.err
 
@@ -728,6 +728,45 @@ def test_card_files_are_small_tables(tmp_path: Path, monkeypatch: pytest.MonkeyP
         imports.read_card_file(path)
 
 
+def test_what_is_imported_is_never_overwritten(tmp_path: Path, parser_file: Path) -> None:
+    before = parser_file.read_bytes()
+    name = parser_file.stem
+    call_it = ("models", "import", parser_file, "--shrink-px", 20, "--name", name)
+    for more in ((), ("--force",)):
+        done = call(*call_it, "-o", parser_file.parent, *more)
+        assert done.code == 1
+        assert f"would overwrite the input {parser_file}; choose another folder" in done.err
+    assert parser_file.read_bytes() == before
+    folder = write_segformer(tmp_path / "net")
+    base = ("models", "import", folder, "--net", "segformer", "-o", folder, "--force")
+    done = call(*base, "--name", "model")
+    assert done.code == 1
+    assert f"would overwrite the input {folder / 'model.safetensors'}" in done.err
+
+
+def test_files_that_exist_are_kept_without_force(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.onnx").write_text("dear")
+    base = ("models", "import-caffe", write_caffe(tmp_path, 2), "--input-px", 32, "-o", out)
+    done = call(*base, "--name", "mine")
+    assert done.code == 1
+    assert "mine.onnx: exists already; choose another folder, another --name" in done.err
+    assert [p.name for p in out.iterdir()] == ["mine.onnx"]
+    assert (out / "mine.onnx").read_text() == "dear"
+    assert call(*base, "--name", "mine", "--force").code == 0
+    assert weights.read_card(out / "mine.onnx").name == "mine"
+
+
+def test_both_files_are_written_or_none(tmp_path: Path) -> None:
+    one = imports.import_caffe(write_caffe(tmp_path, 2))
+    one = replace(one, card=replace(one.card, input_px=32, name="b"))
+    (tmp_path / "b.onnx").mkdir()
+    with pytest.raises(UnwritableOutput, match=r"b\.onnx: a folder; choose another name"):
+        _import_onnx.write_net(one, tmp_path)
+    assert not (tmp_path / "b.safetensors").exists()
+
+
 def test_verbs_say_what_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.pth"
     path.write_bytes(b"")
@@ -744,9 +783,10 @@ def test_verbs_say_what_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_help_names_the_imports() -> None:
-    assert b"models import-caffe FILE.caffemodel" in call("models", "--help").out
+    told = call("models", "--help").out
     for verb, command in _importing.COMMANDS.items():
         assert command.help is not None
+        assert f"faceparts models {verb} --help".encode() in told
         assert b"Example:" in call("models", str(verb), "--help").out
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceparts.errors import UsageError
+from faceparts.errors import UnwritableOutput, UsageError
 
 if TYPE_CHECKING:
     from faceparts.train.imports import Imported
@@ -39,6 +39,7 @@ _SHARED = [
         "pictures enlarged; 0 = never.",
     ),
     click.option("--half", is_flag=True, help="Store weights as float16, in half the space."),
+    click.option("--force", is_flag=True, help="Overwrite files of that name."),
 ]
 
 
@@ -83,7 +84,7 @@ def import_caffe(file: Path, net: str, rename: dict[str, str], **options: Any) -
     _need_training_packages()
     from faceparts.train import imports
 
-    return _write(imports.import_caffe(file, renamed=rename), **options)
+    return _write(imports.import_caffe(file, renamed=rename), file, **options)
 
 
 @click.command("import")
@@ -116,7 +117,7 @@ def import_other(file: Path, net: str | None, **options: Any) -> int:
     if net is None:
         raise UsageError(f"{file}: what is it? give --net bisenet or --net segformer")
     read = {"bisenet": imports.import_bisenet, "segformer": imports.import_segformer}[net]
-    return _write(read(file), **options)
+    return _write(read(file), file, **options)
 
 
 COMMANDS = {command.name: command for command in (import_caffe, import_other)}
@@ -143,12 +144,14 @@ def _said(card: Path | None, name: str | None, **sides: int | None) -> dict[str,
 
 def _write(
     one: Imported,
+    file: Path,
     out: Path,
     card: Path | None,
     name: str | None,
     input_px: int | None,
     shrink_px: int | None,
     half: bool,
+    force: bool,
 ) -> int:
     from faceparts.train import _import_onnx, imports
 
@@ -156,7 +159,11 @@ def _write(
     if one.card.shrink_px >= said.get("input_px", one.card.input_px):
         one = replace(one, card=replace(one.card, shrink_px=0))
     one = imports.overlay(one, said, str(card or "options"))
-    paths, gap = _import_onnx.write_net(one, out, half=half)
+    for suffix in (".safetensors", ".onnx"):
+        _require_free(out / f"{one.card.name}{suffix}", file, force=force)
+    paths, gap = _import_onnx.write_net(
+        one, out, half=half, force=force, forbidden=_read_from(file)
+    )
     _tell(paths)
     click.echo(f"largest difference of a probability between PyTorch and ONNX: {gap:.1e}")
     return 0
@@ -170,6 +177,7 @@ def _write_onnx(
     input_px: int | None,
     shrink_px: int | None,
     half: bool,
+    force: bool,
 ) -> int:
     from faceparts import weights
     from faceparts.train import _import_onnx, imports
@@ -193,12 +201,37 @@ def _write_onnx(
     else:
         base["name"] = file.stem
     made = imports.make_card({**base, **said}, where)
+    _require_free(out / f"{made.name}.onnx", file, force=force)
     outputs = None
     if "outputs" in wiring:
         outputs = imports.outputs_of(wiring["outputs"], made.label_set, where)
     model = _import_onnx.rewire(file, wiring, outputs)
-    _tell([_import_onnx.write_onnx(model, made, out)])
+    _tell([_import_onnx.write_onnx(model, made, out, force=force, forbidden=[file])])
     return 0
+
+
+def _read_from(file: Path) -> list[Path]:
+    """The files that an import reads."""
+    return [*file.iterdir()] if file.is_dir() else [file]
+
+
+def _require_free(path: Path, file: Path, *, force: bool) -> None:
+    """Refuse to write over what was read, or without ``--force`` over anything, before any work.
+
+    Raises:
+        UnwritableOutput: the message says what to do.
+    """
+    if not path.exists():
+        return
+    for other in _read_from(file):
+        if path.samefile(other):
+            raise UnwritableOutput(
+                f"{path}: would overwrite the input {other}; choose another folder or --name"
+            )
+    if not force:
+        raise UnwritableOutput(
+            f"{path}: exists already; choose another folder, another --name, or give --force"
+        )
 
 
 def _tell(paths: Sequence[Path]) -> None:

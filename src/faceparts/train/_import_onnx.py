@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -43,11 +44,20 @@ class Wired(nn.Module):
         return scores[:, self.outputs]
 
 
-def write_net(one: Imported, folder: Path, *, half: bool = False) -> tuple[list[Path], float]:
+def write_net(
+    one: Imported,
+    folder: Path,
+    *,
+    half: bool = False,
+    force: bool = True,
+    forbidden: Collection[Path] = (),
+) -> tuple[list[Path], float]:
     """Write ``NAME.safetensors`` and ``NAME.onnx``; the ONNX file takes pictures of any size.
 
     Args:
         half: weights are stored as float16, in half the space.
+        force: replace files of these names.
+        forbidden: files that are never replaced: what was read.
 
     Returns:
         The files, and the largest difference of probabilities between PyTorch and the ONNX file on
@@ -56,7 +66,7 @@ def write_net(one: Imported, folder: Path, *, half: bool = False) -> tuple[list[
     Raises:
         BadWeights: an output that the card names is not there, or the file does not compute what
             the net computes.
-        UnwritableOutput: the system refuses.
+        UnwritableOutput: a file is there already, is forbidden, or the system refuses.
     """
     wired, card = Wired(one).eval(), one.card
     _check_outputs(one)
@@ -76,8 +86,14 @@ def write_net(one: Imported, folder: Path, *, half: bool = False) -> tuple[list[
             f"{card.name}: the ONNX file differs by {gap:.2g} from the net; not written"
         )
     paths = [folder / f"{card.name}.safetensors", folder / f"{card.name}.onnx"]
-    for path, content in zip(paths, (stored, data), strict=True):
-        write_atomic(path, content, force=True)
+    there = [path.exists() for path in paths]
+    write_atomic(paths[0], stored, force=force, forbidden=forbidden)
+    try:
+        write_atomic(paths[1], data, force=force, forbidden=forbidden)
+    except BaseException:
+        if not there[0]:
+            paths[0].unlink(missing_ok=True)
+        raise
     return paths, gap
 
 
@@ -187,12 +203,19 @@ def rewire(path: Path, said: dict[str, Any], outputs: tuple[int, ...] | None) ->
     return model
 
 
-def write_onnx(model: onnx.ModelProto, card: ModelCard, folder: Path) -> Path:
+def write_onnx(
+    model: onnx.ModelProto,
+    card: ModelCard,
+    folder: Path,
+    *,
+    force: bool = True,
+    forbidden: Collection[Path] = (),
+) -> Path:
     """Write ``NAME.onnx`` with its card after it has run once.
 
     Raises:
         BadWeights: it does not run, or does not put out what its card says.
-        UnwritableOutput: the system refuses.
+        UnwritableOutput: the file is there already, is forbidden, or the system refuses.
     """
     export.put_card(model, card)
     data = model.SerializeToString()
@@ -207,7 +230,7 @@ def write_onnx(model: onnx.ModelProto, card: ModelCard, folder: Path) -> Path:
             f"{card.name}: what it puts out does not sum to 1; say output = 'logits' in the card"
         )
     path = folder / f"{card.name}.onnx"
-    write_atomic(path, data, force=True)
+    write_atomic(path, data, force=force, forbidden=forbidden)
     return path
 
 
