@@ -108,7 +108,7 @@ def test_a_file_goes_before_links_to_it(make: Make) -> None:
 def test_what_is_passed_over_is_counted(make: Make) -> None:
     make(
         f"p/a.jpg p/b.MOV p/s/c.mov p/notes p/x.mpo p/y.CR2 p/z.hif p/.h.jpg p/._a.jpg p/.DS_Store "
-        f"old/r.jpg old/{REPORT_NAME}"
+        f"old/r.jpg old/{REPORT_NAME} old/r.jpg.npz old/deep/r.npz"
     )
     os.mkfifo("p/pipe.jpg")
     items, left_out = list_inputs(["p", "old", "p/*"], out_dir=None)

@@ -194,7 +194,7 @@ def _walk(
 ) -> Iterator[Path]:
     """Pictures in a folder, sorted; a folder that was seen before is not entered again.
 
-    Counts in ``passed`` what is no picture, by reason.
+    Counts in ``passed`` what is no picture, by reason; not among results of an earlier run.
     """
     try:
         status = folder.stat()
@@ -206,6 +206,8 @@ def _walk(
     if (status.st_dev, status.st_ino) in seen:
         return
     seen.add((status.st_dev, status.st_ino))
+    if any(entry.name == REPORT_NAME for entry in entries):
+        passed = Counter()
     for entry in entries:
         if os.path.isdir(entry):
             if recursive and not entry.name.startswith("."):
@@ -223,9 +225,8 @@ def _is_picture(path: Path, passed: Counter[str]) -> bool:
         return False
     if _looks_like_picture(name):
         return _is_file(path)
-    if name != REPORT_NAME:
-        ending = one_line(PurePosixPath(name).suffix.lower()) or "no ending"
-        passed[f"no picture by its name ({ending})"] += 1
+    ending = one_line(PurePosixPath(name).suffix.lower()) or "no ending"
+    passed[f"no picture by its name ({ending})"] += 1
     return False
 
 
