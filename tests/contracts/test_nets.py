@@ -37,6 +37,7 @@ WANTED = {
     "fcn8s": Wanted(5, 128, 1, 1e6, {"width": 1 / 16, "skip_scales": (1, 1)}, 0.9),
     "headnet": Wanted(26, 64, 4, 1.3e6),
     "higherhrnet": Wanted(34, 64, 2, 4e5, COMPACT),
+    "litenet": Wanted(5, 64, 1, 3e6, right=0.8),
     "partnet": Wanted(19, 32, 1, 3e6),
     "segformer": Wanted(5, 64, 1, 1.7e5, {"hidden": (8, 16, 20, 32), "decoder": 32}),
 }
@@ -156,3 +157,21 @@ def test_headnet_export_says_it_in_pixels() -> None:
     assert box.flatten().tolist() == pytest.approx([16, 16 * e, 16 * e**6, 16 * e**-6], rel=1e-5)
     assert points.flatten()[:3].tolist() == pytest.approx([8, -32, 1 / (1 + 1 / e)])
     assert points.flatten()[3:6].tolist() == [0, 0, 0.5]
+
+
+def test_further_blocks_of_partnet_change_nothing_at_first() -> None:
+    """Weights of fewer blocks can be the start of a deeper net."""
+    few, more = partnet.build(5).eval(), partnet.build(5, depths=[1, 2, 3, 1]).eval()
+    assert (partnet.count_parameters(few), partnet.count_parameters(more)) == (2_427_860, 2_967_956)
+    left = more.load_state_dict(few.state_dict(), strict=False)
+    assert not left.unexpected_keys
+    assert {k.rsplit(".", 3)[0] for k in left.missing_keys} >= {"stages.1.2", "stages.2.3"}
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(more(x), few(x))
+
+
+@pytest.mark.parametrize("depths", [[1, 1, 2], [1, 1, 2, -1]])
+def test_partnet_has_four_depths(depths: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"depths: got \[.*\], wanted 4 numbers from 0 up"):
+        partnet.build(5, depths=depths)

@@ -7,6 +7,7 @@ pixel shuffle (Shi et al., CVPR 2016), so that nothing is computed at full resol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from faceparts.train.nets._blocks import Context, Residual, conv, init_weights
 
 WIDTHS = (24, 48, 96, 144, 192)
-DEPTHS = (1, 2, 3, 1)
+DEPTHS = (1, 1, 2, 1)
 
 
 class PartNet(nn.Module):
@@ -56,9 +57,20 @@ class PartNet(nn.Module):
         return maps
 
 
-def build(parts: int) -> nn.Module:
-    """partnet for a number of parts (background included); about 3.0 M parameters."""
-    return PartNet(parts)
+def build(parts: int, depths: Sequence[int] = DEPTHS) -> nn.Module:
+    """partnet for a number of parts (background included); 2.4 M parameters as it ships.
+
+    Args:
+        parts: background included.
+        depths: residual blocks of the four stages (``net_options`` of a recipe). Further ones
+            hand their input on at first, so that weights of fewer blocks can be the start.
+
+    Raises:
+        ValueError: not four numbers from 0 up.
+    """
+    if len(depths) != len(DEPTHS) or min(depths) < 0:
+        raise ValueError(f"depths: got {list(depths)}, wanted {len(DEPTHS)} numbers from 0 up")
+    return PartNet(parts, depths=tuple(depths))
 
 
 def count_parameters(net: nn.Module) -> int:
