@@ -281,7 +281,7 @@ def test_usage_errors_stop_before_any_work(
 def test_unknown_detector_and_model(photos: Path, tmp_path: Path) -> None:
     done = call("hide", photos, "-o", tmp_path / "out", "--detector", "nose")
     assert done.code == 2
-    assert "'nose' is not one of headnet, keypoints, whole" in done.err
+    assert "'nose' is not one of headnet, keypoints, turned, whole" in done.err
     where = ("-o", tmp_path / "out", "--detector", "whole", "--model")
     done = call("hide", photos, *where, "no-such-net")
     assert done.code == 2

@@ -124,7 +124,7 @@ def common_options(*, out_required: bool) -> Callable[[Callable[..., int]], Call
             metavar="NAME",
             callback=_detectors,
             help=f"How heads are found: {', '.join(folder.names('faceparts.detect'))}, or several "
-            "joined by +, such as headnet+keypoints.",
+            "joined by +: headnet+turned for photos that do not stand upright, headnet+keypoints.",
         ),
         click.option(
             "--detector-weights",

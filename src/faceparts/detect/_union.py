@@ -17,6 +17,9 @@ from faceparts.types import Head, HeadDetector, Image
 PACKAGE = "faceparts.detect"
 JOIN = "+"
 
+COMPLETE = ("whole", "turned")
+"""Detectors that need no weights of their own."""
+
 Scores = float | dict[str, float | None] | None
 
 
@@ -116,7 +119,7 @@ def split_weights(given: str | Path | None, names: Sequence[str]) -> dict[str, s
         if len(files) == len(pieces) and all(files.values()):
             return files
         raise UsageError(f"weights: got {str(given)!r}, wanted one file for each detector")
-    bare = [name for name in names if name not in weights.shipped() and name != "whole"]
+    bare = [name for name in names if name not in (*weights.shipped(), *COMPLETE)]
     if len(bare) != 1:
         raise UsageError(
             f"weights: got {str(given)!r} for {JOIN.join(names)}; "
@@ -176,9 +179,10 @@ def open_detector(
                 part = load(path, min_score=scores[one], **common, **own)
         parts[one] = part
         used += getattr(part, "further_files", ())
+    files_used = tuple(dict.fromkeys(used))
     if len(names) == 1:
-        return OpenedDetector(parts[name], scores[name], tuple(used))
-    return OpenedDetector(Union(parts), scores, tuple(used))
+        return OpenedDetector(parts[name], scores[name], files_used)
+    return OpenedDetector(Union(parts), scores, files_used)
 
 
 def _parameters(name: str) -> Sequence[str]:
