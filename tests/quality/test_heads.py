@@ -1,5 +1,7 @@
 """How well the shipped detector finds heads. Floors lie a little below what was measured."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from faceparts.evaluate import heads
 from faceparts.parse import FaceParser
 from faceparts.train.scenes import head_from_labels
 
-SIZES_FLOOR = {16: 0.15, 24: 0.6, 32: 0.7, 64: 0.8, 128: 0.8, 256: 0.8, 512: 0.7}
+SIZES_FLOOR = {16: 0.5, 24: 0.65, 32: 0.75, 64: 0.9, 128: 0.85, 256: 0.9, 512: 0.9}
 """Head height in pixels -> least share of the heads that `hide` finds, alone on a photo."""
 RECALL_FLOOR, PRECISION_FLOOR = 0.60, 0.80
 """On 22 photos of SCUT-HEAD val at the default threshold."""
@@ -18,6 +20,8 @@ EMPTY_FLOOR = 0.60
 """Share of photos without people in which nothing is found; some hold statues and pictures."""
 
 CANVAS_PX = 1024
+PLACES = 4
+"""Each head stands in so many photos; with one each, a single head more or less was a sixth."""
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +54,21 @@ def careful(parser):
 def test_heads_of_every_size_are_found(careful, grounds, whole_heads, size_px):
     assert len(whole_heads) >= 5
     hits = []
-    for i, (sample, box) in enumerate(whole_heads[:10]):
+    places = product(range(PLACES), enumerate(whole_heads[:10]))
+    for place, (i, (sample, box)) in places:
         scale = size_px / (box[3] - box[1])
         side = round(512 * scale)
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         person = cv2.resize(sample.image, (side, side), interpolation=how)
         body = cv2.resize((sample.labels > 0).astype(np.float32), (side, side))[..., None]
-        photo = cv2.resize(grounds[i], (CANVAS_PX, CANVAS_PX))
-        x, y = (int(v) for v in np.random.default_rng((size_px, i)).integers(0, 1025 - side, 2))
+        photo = cv2.resize(grounds[(i + 7 * place) % len(grounds)], (CANVAS_PX, CANVAS_PX))
+        x, y = (int(v) for v in np.random.default_rng((size_px, i, place)).integers(0, 1025 - side, 2))
         cut = photo[y : y + side, x : x + side]
         cut[:] = (cut * (1 - body) + person * body).astype(np.uint8)
         wanted = box * side / 512 + (x, y, x, y)
         boxes = [head.box_xyxy for head in careful.detect(photo)]
         hits.append(bool(boxes) and heads.overlap(boxes, wanted).max() >= 0.5)
-    assert np.mean(hits) >= SIZES_FLOOR[size_px], hits
+    assert np.mean(hits) >= SIZES_FLOOR[size_px], f"{np.mean(hits):.2f} of {len(hits)}"
 
 
 def test_scut_head(parser, data):
