@@ -62,7 +62,9 @@ def test_heads_of_every_size_are_found(careful, grounds, whole_heads, size_px):
         person = cv2.resize(sample.image, (side, side), interpolation=how)
         body = cv2.resize((sample.labels > 0).astype(np.float32), (side, side))[..., None]
         photo = cv2.resize(grounds[(i + 7 * place) % len(grounds)], (CANVAS_PX, CANVAS_PX))
-        x, y = (int(v) for v in np.random.default_rng((size_px, i, place)).integers(0, 1025 - side, 2))
+        x, y = (
+            int(v) for v in np.random.default_rng((size_px, i, place)).integers(0, 1025 - side, 2)
+        )
         cut = photo[y : y + side, x : x + side]
         cut[:] = (cut * (1 - body) + person * body).astype(np.uint8)
         wanted = box * side / 512 + (x, y, x, y)
