@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,9 +59,9 @@ def run(root: Path, out: Path, **changed: Any) -> dict[str, Any]:
 class Painter:
     """Says skin everywhere in the window, brow in a corner: hair in FASSEG's words."""
 
-    def __init__(self, segmenter: str, threads: int) -> None:
+    def __init__(self, segmenter: Path, threads: int) -> None:
         assert threads == 1
-        self.segmenter = SimpleNamespace(card=SimpleNamespace(name=f"card of {segmenter}"))
+        self.file = segmenter
 
     def parse(self, image: np.ndarray) -> list[Any]:
         height, width = image.shape[:2]
@@ -96,28 +97,40 @@ class Knower(Painter):
         return [SimpleNamespace(head=head, label_set=CELEBA, labels=ids, window_xyxy=window)]
 
 
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """Weights of somebody else."""
+    path = tmp_path / "far" / "other.onnx"
+    path.parent.mkdir()
+    path.write_bytes(b"weights")
+    return path
+
+
 @pytest.mark.parametrize("score", ["work", "frame"])
-def test_another_segmenter_looks_at_the_same_pictures(root, tmp_path, monkeypatch, score) -> None:
+def test_another_segmenter_looks_at_the_same_pictures(
+    root, tmp_path, monkeypatch, other, score
+) -> None:
     monkeypatch.setattr(_forest_compare, "FaceParser", Painter)
-    report = run(root, tmp_path, compare=["far/away/other.onnx"], score=score)
-    other = report["compared"]["other"]
+    report = run(root, tmp_path, compare=[str(other)], score=score)
     assert list(report["compared"]) == ["other"]
-    assert other["model"] == "card of far/away/other.onnx"
-    assert other["no_head_found"] == []
-    assert other["parts"]["skin"]["recall"] == 1
-    assert other["parts"]["nose"]["recall"] == 0
-    named = dict(zip(PARTS, np.array(other["confusion"]).sum(axis=0), strict=True))
+    result = report["compared"]["other"]
+    assert result["file"] == f"other.onnx {hashlib.sha256(b'weights').hexdigest()[:12]}"
+    assert f"Weights: {result['file']}." in (tmp_path / "report.html").read_text()
+    assert result["no_head_found"] == []
+    assert result["parts"]["skin"]["recall"] == 1
+    assert result["parts"]["nose"]["recall"] == 0
+    named = dict(zip(PARTS, np.array(result["confusion"]).sum(axis=0), strict=True))
     assert named["hair"] > 0
     assert named["mouth"] == 0
-    assert other["pixels"] == report["experiments"]["plain"]["pixels"]
-    assert set(other["pictures"]) == set(report["protocol"]["test"])
+    assert result["pixels"] == report["experiments"]["plain"]["pixels"]
+    assert set(result["pictures"]) == set(report["protocol"]["test"])
     assert (tmp_path / "confusion-other.png").exists()
 
 
-def test_outlines_are_learnt_from_the_training_pictures(root, tmp_path, monkeypatch) -> None:
+def test_outlines_are_learnt_from_the_training_pictures(root, tmp_path, monkeypatch, other) -> None:
     monkeypatch.setattr(_forest_compare, "FaceParser", Knower)
     monkeypatch.setattr(_forest_compare, "MOVES", (-0.02, 0.0, 0.02, 0.05, 0.1))
-    report = run(root, tmp_path, compare=["other"], outlines=["right_eye", "left_eye", "nose"])
+    report = run(root, tmp_path, compare=[str(other)], outlines=["right_eye", "left_eye", "nose"])
     plain, moved = report["compared"]["other"], report["compared"]["other-moved"]
     assert moved["moves"] == {"right_eye": 0.05, "left_eye": 0.05, "nose": 0.0}
     for part in ("right_eye", "left_eye"):
@@ -131,7 +144,7 @@ def test_outlines_are_learnt_from_the_training_pictures(root, tmp_path, monkeypa
     assert "right_eye +5.0%, left_eye +5.0%, nose +0.0%" in page
 
 
-def test_nobody_found_is_background_and_said(root, tmp_path, monkeypatch) -> None:
+def test_nobody_found_is_background_and_said(root, tmp_path, monkeypatch, other) -> None:
     class Blind(Painter):
         def parse(self, image: np.ndarray) -> list[Any]:
             return []
@@ -142,22 +155,22 @@ def test_nobody_found_is_background_and_said(root, tmp_path, monkeypatch) -> Non
     monkeypatch.setattr(
         forest_report, "draw_examples", lambda *a, **k: (drawn.update(a[2]), plain(*a, **k))[1]
     )
-    report = run(root, tmp_path, compare=["other"], outlines=["nose"], examples=2)
+    report = run(root, tmp_path, compare=[str(other)], outlines=["nose"], examples=2)
     assert {name: [ids.shape for ids in seen] for name, seen in drawn.items()} == {
         "other": [(60, 60)] * 2,
         "other-moved": [(60, 60)] * 2,
     }
     assert (tmp_path / "examples.png").exists()
-    other = report["compared"]["other"]
+    result = report["compared"]["other"]
     page = (tmp_path / "report.html").read_text()
-    assert f"No head found, all background: {', '.join(other['no_head_found'])}." in page
-    assert sorted(other["no_head_found"]) == sorted(report["protocol"]["test"])
-    assert other["parts"]["background"]["recall"] == 1
-    assert other["parts"]["skin"]["recall"] == 0
+    assert f"No head found, all background: {', '.join(result['no_head_found'])}." in page
+    assert sorted(result["no_head_found"]) == sorted(report["protocol"]["test"])
+    assert result["parts"]["background"]["recall"] == 1
+    assert result["parts"]["skin"]["recall"] == 0
     how = Pictures(frame_px=64, work_px=32, sides={"eyes": "nose"}, twins="keep", kin=0)
     source = ForestSource("fasseg", "f", "v2-test", "^v2/1$")
     pictures, _ = forest_data.load_pictures([source], root, how, PARTS, quiet=True)
-    blind: Any = Blind("other", 1)
+    blind: Any = Blind(other, 1)
     ids, has_face = _forest_compare.parse_picture(blind, pictures[0], how, PARTS)
     assert not has_face
     assert_array_equal(ids, 0)

@@ -7,8 +7,10 @@ pictures draw them (`faceparts.evaluate.outlines`), which a forest learns by its
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from faceparts import labels
+from faceparts import labels, weights
 from faceparts.evaluate import confusion
 from faceparts.evaluate.outlines import move_outlines
 from faceparts.parse import FaceParser
@@ -32,21 +34,38 @@ MOVES = tuple(round(0.002 * step, 3) for step in range(-9, 10))
 """How far an outline is moved at most, and in what steps; see `move_outlines`."""
 
 
-def open_parsers(recipe: ForestRecipe, *, threads: int) -> dict[str, FaceParser]:
+@dataclass(frozen=True, eq=False)
+class Other:
+    """A segmenter to compare with, behind the usual head detector.
+
+    Args:
+        parser: runs it.
+        file: name and first 12 digits of the SHA-256 of its file.
+    """
+
+    parser: FaceParser
+    file: str
+
+
+def open_others(recipe: ForestRecipe, *, threads: int) -> dict[str, Other]:
     """The recipe's other segmenters, opened before hours of training rather than after them.
 
     Raises:
         BadWeights, UnknownName: there is no such model.
     """
-    return {
-        name_of(model): FaceParser(segmenter=model, threads=threads) for model in recipe.compare
-    }
+    found = {}
+    for model in recipe.compare:
+        path = weights.find(model)
+        parser = FaceParser(segmenter=path, threads=threads)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        found[name_of(model)] = Other(parser, f"{path.name} {digest[:12]}")
+    return found
 
 
 def compare(
     recipe: ForestRecipe,
     name: str,
-    parser: FaceParser,
+    other: Other,
     learn: Sequence[Picture],
     test: Sequence[Picture],
     tallies: dict[str, Tally],
@@ -61,6 +80,7 @@ def compare(
     """
     seen: list[Ids] = []
     nobody: list[str] = []
+    parser = other.parser
     spent, cpu = time.perf_counter(), time.process_time()
     for picture in tqdm(test, desc=f"test {name}", disable=quiet, leave=False):
         ids, has_face = parse_picture(parser, picture, recipe.pictures, recipe.parts)
@@ -70,8 +90,7 @@ def compare(
         "wall_s": round(time.perf_counter() - spent, 2),
         "cpu_s": round(time.process_time() - cpu, 2),
     }
-    card = parser.segmenter.card
-    about = {"model": card.name, "no_head_found": nobody, "evaluating": evaluating}
+    about = {"file": other.file, "no_head_found": nobody, "evaluating": evaluating}
     results = {name: _score(recipe, seen, test, tallies, name) | about}
     pictured = {name: seen}
     if recipe.outlines:

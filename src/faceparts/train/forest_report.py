@@ -241,7 +241,7 @@ def _remarks(protocol: dict[str, Any]) -> list[str]:
 
 def remarks_on(result: dict[str, Any]) -> list[str]:
     """Parts that were absent, heads that were not found, outlines that were moved: by name."""
-    texts = []
+    texts = [f"Weights: {result['file']}."] if "no_head_found" in result else []
     for key, where in (
         ("absent_in_training", "in no training picture"),
         ("absent_in_test", "in no test picture"),

@@ -30,7 +30,7 @@ from faceparts.segment.forest import Forest, Stage, to_bytes
 from faceparts.streams.files import write_atomic
 from faceparts.train import _forest_measure as measure
 from faceparts.train import forest_report
-from faceparts.train._forest_compare import compare, open_parsers
+from faceparts.train._forest_compare import compare, open_others
 from faceparts.train._forest_search import fit, make_forest, run_search
 from faceparts.train._forest_twins import HASH_BITS, LIKENESS
 from faceparts.train.forest import PixelForest
@@ -75,7 +75,7 @@ def train(
     """
     recipe = recipe_from_table(table, str(recipe_path))
     threads = threads or weights.available_cores()
-    parsers = open_parsers(recipe, threads=threads)
+    others = open_others(recipe, threads=threads)
     with clock() as reading:
         pictures, left_out = load_pictures(
             recipe.data,
@@ -112,16 +112,16 @@ def train(
         forests[experiment.name] = forest
     report["compared"] = {}
     seen: dict[str, list[NDArray[np.uint8]]] = {}
-    for name, parser in parsers.items():
-        results, ids = compare(recipe, name, parser, learn, test, tallies, quiet=quiet)
+    for name, other in others.items():
+        results, ids = compare(recipe, name, other, learn, test, tallies, quiet=quiet)
         report["compared"] |= results
         seen |= ids
     report["curve"] = run_curve(recipe, learn, test, threads=threads, quiet=quiet)
     report["peak_memory_mib"] = peak_memory_mib()
     write_atomic(out / "recipe.json", to_json(resolved(recipe, pictures)), force=True)
     shown = test[: recipe.examples]
-    others = {name: ids[: recipe.examples] for name, ids in seen.items()}
-    forest_report.write(report, recipe, tallies, forests, shown, others, out, threads=threads)
+    pictured = {name: ids[: recipe.examples] for name, ids in seen.items()}
+    forest_report.write(report, recipe, tallies, forests, shown, pictured, out, threads=threads)
 
 
 def peak_memory_mib() -> float | None:
