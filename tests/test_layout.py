@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from faceparts._headpose import KNOTS_DEG, PoseModel, Trees
 from faceparts.errors import BadWeights
 
 NAMES = _layout.column_names()
-SKIN, NOSE, HAIR, NONE = 0, 1, 9, 10
+SKIN, NOSE, MOUTH, RIGHT_EYE, LEFT_EYE, HAIR, NONE = 0, 1, 2, 3, 4, 9, 10
 
 
 def value(features: np.ndarray, name: str) -> float:
@@ -55,6 +57,65 @@ def test_features_of_a_map_by_hand() -> None:
     )
     assert value(seen, "row3_face_right") == pytest.approx(-0.47, abs=0.02)
     assert value(seen, "row3_face_left") == pytest.approx(0.47, abs=0.02)
+
+
+def turned_map() -> np.ndarray:
+    """Eyes, nose and mouth on skin; from the eyes to the mouth 20 rows, the nose 4 columns off."""
+    ids = np.full((80, 80), NONE, np.uint8)
+    ids[10:30, 20:60] = HAIR
+    ids[30:70, 20:60] = SKIN
+    ids[38:42, 30:34] = RIGHT_EYE
+    ids[38:42, 46:50] = LEFT_EYE
+    ids[48:52, 34:38] = NOSE
+    ids[58:62, 35:45] = MOUTH
+    return ids
+
+
+def test_the_face_in_its_own_unit_by_hand() -> None:
+    seen = _layout.describe(turned_map())
+    assert seen is not None
+    root, head = math.sqrt(1600), math.sqrt(2400)
+    assert value(seen, "inner_known") == 1
+    assert value(seen, "inner_unit") == pytest.approx(20 / head, abs=1e-3)
+    assert value(seen, "inner_unit_of_face") == pytest.approx(20 / root, abs=1e-3)
+    assert value(seen, "inner_tall") == pytest.approx(40 / 20, abs=0.05)
+    # Eyes and mouth lie at x = 40, the nose at 36, half way down.
+    assert value(seen, "nose_off_axis") == pytest.approx(-4 / 20, abs=1e-3)
+    assert value(seen, "nose_along_axis") == pytest.approx(0.5, abs=1e-3)
+    assert value(seen, "mouth_to_nose_x") == pytest.approx(4 / 20, abs=1e-3)
+    assert value(seen, "left_eye_to_nose_x") == pytest.approx(12 / 20, abs=1e-3)
+    assert value(seen, "right_eye_to_nose_y") == pytest.approx(-10 / 20, abs=1e-3)
+    assert value(seen, "mouth_to_nose_low") == pytest.approx(-0.7 / 20, abs=2e-3)
+    assert value(seen, "mouth_to_nose_high") == pytest.approx(8.7 / 20, abs=2e-3)
+    assert value(seen, "nose_in_units") == pytest.approx(4 / 20, abs=1e-3)
+    assert value(seen, "right_ear_to_nose_x") == 0
+    assert value(seen, "at_nose_right") == pytest.approx((21.2 - 36) / 20, abs=3e-3)
+    assert value(seen, "at_nose_head_left") == pytest.approx((59.2 - 36) / 20, abs=3e-3)
+    assert value(seen, "at_mouth_nose") == pytest.approx((36 - 21.2) / 37.6, abs=3e-3)
+    assert value(seen, "eyes_across_face") == pytest.approx(0.5, abs=1e-3)
+    assert value(seen, "face_balance") == pytest.approx((2 * 16 * 40 - 1600) / 1600, abs=1e-3)
+    assert value(seen, "hair_balance") == pytest.approx(2 * 16 / 40 - 1, abs=1e-3)
+    assert value(seen, "eye_balance") == 0
+    assert value(seen, "nose_lean") == 0
+
+
+def test_a_face_without_eyes_has_the_usual_unit() -> None:
+    seen = _layout.describe(block_map())
+    assert seen is not None
+    # Without eyes and mouth the unit is the usual share of the root of the face's 800 pixels.
+    unit = 0.45 * math.sqrt(800)
+    assert value(seen, "inner_known") == 0
+    assert value(seen, "inner_unit_of_face") == pytest.approx(0.45, abs=1e-3)
+    assert value(seen, "inner_unit") == pytest.approx(unit / 40, abs=1e-3)
+    assert value(seen, "nose_in_units") == pytest.approx(math.sqrt(20) / unit, abs=1e-3)
+    assert value(seen, "nose_to_nose_x") == 0
+    assert value(seen, "nose_off_axis") == 0
+    assert value(seen, "face_to_nose_x") == pytest.approx((40 - 26) / unit, abs=1e-3)
+    assert value(seen, "hair_to_nose_y") == pytest.approx((20 - 40.5) / unit, abs=1e-3)
+    assert value(seen, "hair_to_nose_low") == pytest.approx((21.2 - 26) / unit, abs=2e-3)
+    assert value(seen, "left_eye_in_units") == 0
+    assert value(seen, "eyes_across_face") == 0.5
+    assert value(seen, "face_balance") == pytest.approx(2 * 6 / 40 - 1, abs=1e-3)
 
 
 def test_every_feature_has_its_own_name() -> None:
@@ -254,7 +315,9 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ):
         _headpose.read(path)
     whole = bytearray(_headpose.to_bytes(model()))
-    whole[len(whole) // 2] ^= 0xFF
+    with zipfile.ZipFile(BytesIO(whole)) as archive:
+        inside = archive.getinfo("columns.npy")
+    whole[inside.header_offset + 60 + inside.compress_size // 2] ^= 0xFF
     path.write_bytes(whole)
     with pytest.raises(BadWeights, match="not a usable head pose file"):
         _headpose.read(path)
@@ -265,7 +328,7 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_shipped_file_is_small_and_sound() -> None:
-    assert _headpose.MODEL.stat().st_size < 300_000
+    assert _headpose.MODEL.stat().st_size < 700_000
     shipped = _headpose.read(_headpose.MODEL)
     assert "FASSEG" in shipped.card
     assert len(KNOTS_DEG) == 7

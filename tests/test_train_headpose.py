@@ -13,14 +13,18 @@ import cv2
 import numpy as np
 import pytest
 
+from drawn import drawn_face
 from faceparts import _headpose, _layout
 from faceparts.errors import BadData, BadRecipe
 from faceparts.labels import CELEBA19, FASSEG6
 from faceparts.train import _headpose_classic as classic
 from faceparts.train import _headpose_modern as modern
+from faceparts.train import _headpose_teacher as teacher
 from faceparts.train import config, headpose_run
 from faceparts.train import headpose as pose
+from faceparts.train._headpose_pixels import ClassicSettings, make_maps
 from faceparts.train._headpose_recipe import Pseudo, recipe_from_table
+from faceparts.train._headpose_vary import _move_border, alter_photos, vary_map
 
 RECIPE = config.find_recipe("headpose-fasseg")
 
@@ -37,16 +41,16 @@ def shipped_table() -> dict[str, Any]:
 @pytest.mark.parametrize("roll", [-10.0, 30.0])
 def test_the_pose_of_turned_points(yaw: float, pitch: float, roll: float) -> None:
     points = np.zeros((478, 3))
-    for i, (right, left) in enumerate(pose.PAIRS):
+    for i, (right, left) in enumerate(teacher.PAIRS):
         points[right], points[left] = (-1 - i, i, 0), (1 + i, i, 0)
-    points[pose.TOP], points[pose.CHIN] = (0, -5, 0), (0, 5, 0)
+    points[teacher.TOP], points[teacher.CHIN] = (0, -5, 0), (0, 5, 0)
     a, b, c = np.radians([yaw, pitch, roll])
     about_y = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
     # positive pitch: the back of the head goes down, so its z axis gains y
     about_x = np.array([[1, 0, 0], [0, math.cos(b), math.sin(b)], [0, -math.sin(b), math.cos(b)]])
     about_z = np.array([[math.cos(c), -math.sin(c), 0], [math.sin(c), math.cos(c), 0], [0, 0, 1]])
-    assert pose.pose_of_points(points @ (about_y @ about_x).T)[:2] == pytest.approx((yaw, pitch))
-    assert pose.pose_of_points(points @ about_z.T)[2] == pytest.approx(roll)
+    assert teacher.pose_of_points(points @ (about_y @ about_x).T)[:2] == pytest.approx((yaw, pitch))
+    assert teacher.pose_of_points(points @ about_z.T)[2] == pytest.approx(roll)
 
 
 def test_series_that_are_turned_as_a_whole() -> None:
@@ -100,11 +104,12 @@ def test_exported_trees_say_what_scikit_learn_says() -> None:
 
 def test_people_left_out_are_told_from_others() -> None:
     rows = drawn_rows()
-    told = pose.predict_left_out(rows, None, "yaw", HOW, 0)
+    told = pose.predict_left_out(rows, rows, None, HOW, 0)
     assert np.abs(told - rows.yaw_deg).mean() < 8
     # Nobody learns from the person that is told: with wrong labels it changes nothing for itself.
     wrong = np.where(rows.owner == 2, -rows.yaw_deg, rows.yaw_deg)
-    again = pose.predict_left_out(replace(rows, yaw_deg=wrong), None, "yaw", HOW, 0)
+    varied = replace(rows, yaw_deg=wrong)
+    again = pose.predict_left_out(rows, varied, None, HOW, 0)
     assert again[rows.owner == 2] == pytest.approx(told[rows.owner == 2])
     assert not np.allclose(again, told)
 
@@ -132,36 +137,151 @@ def test_a_tree_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
         pose.to_trees(fitted)
 
 
+def test_a_person_that_sat_turned_is_turned_back() -> None:
+    rows = drawn_rows(5)
+    rows = replace(rows, yaw_deg=rows.yaw_deg - np.where(rows.owner == 2, 10, 0))
+    learn = {"even_out": True, "seed": 0, "threads": 1}
+    yaw = pose.learn_yaw(rows, rows, None, HOW, **learn)
+    turned = yaw.report["session_offset_deg"]
+    assert turned["02"] == pytest.approx(10, abs=2.5)
+    assert all(abs(turned[p]) < 4 for p in ("00", "01", "03", "04"))
+    labels = rows.yaw_deg + np.where(rows.owner == 2, 10, 0)
+    evened = np.abs(yaw.tell(rows) - labels).mean()
+    plain = pose.learn_yaw(rows, rows, None, HOW, **learn | {"even_out": False})
+    assert evened < np.abs(plain.tell(rows) - labels).mean()
+
+
+# --- varied copies --------------------------------------------------------------------------------
+
+
+def drawn_groups() -> np.ndarray:
+    return _layout.group_ids(drawn_face()[1].labels, CELEBA19, "sided")[0]
+
+
+def test_varied_maps_keep_the_parts_and_are_all_different() -> None:
+    ids = drawn_groups()
+    rng = np.random.default_rng(0)
+    seen = [vary_map(ids, rng) for _ in range(12)]
+    ears = {list(_layout.GROUPS).index(n) for n in ("right_ear", "left_ear")}
+    for one in seen:
+        assert set(np.unique(ids)) - ears <= set(np.unique(one)) <= set(np.unique(ids))
+    assert len({one.tobytes() for one in seen}) == 12
+    assert np.array_equal(ids, drawn_groups())
+
+
+def test_without_strength_a_map_only_gets_room() -> None:
+    ids = drawn_groups()
+    varied = vary_map(ids, np.random.default_rng(0), 0.0)
+    pad = (varied.shape[0] - ids.shape[0]) // 2
+    h, w = ids.shape
+    assert pad > 0
+    assert np.array_equal(varied[pad : pad + h, pad : pad + w], ids)
+    assert np.count_nonzero(varied != 10) == np.count_nonzero(ids != 10)
+
+
+def test_borders_move_by_a_radius() -> None:
+    skin, hair = list(_layout.GROUPS).index("skin"), list(_layout.GROUPS).index("hair")
+    ids = np.full((20, 20), skin, np.uint8)
+    ids[:8] = hair
+    ids[19] = 10
+    for radius, rows in ((2.0, 10), (-3.0, 5), (0.5, 8)):
+        moved = ids.copy()
+        _move_border(moved, hair, skin, radius)
+        assert (moved == hair).sum(axis=0).tolist() == [rows] * 20
+        assert (moved[19] == 10).all()
+    small = np.full((9, 9), skin, np.uint8)
+    small[4, 4] = hair
+    _move_border(small, hair, skin, -1.0)
+    assert small[4, 4] == hair  # nothing vanishes
+
+
+def test_rows_of_copies_belong_to_their_owners() -> None:
+    labels = [drawn_face()[1].labels, np.zeros((40, 40), np.uint8), np.zeros((0, 0), np.uint8)]
+    seen = [pose.features_of(ids, CELEBA19, "sided") for ids in labels]
+    rows = pose.Rows(
+        np.array([s[0] for s in seen], np.float32),
+        np.array([s[1] for s in seen], np.float32),
+        np.array([15.0, 30.0, 45.0]),
+        np.array([1.0, 2.0, 3.0]),
+        np.array([7, 8, 9]),
+    )
+    sources = [pose.source_of(ids, CELEBA19, "sided", False) * 3 for ids in labels]
+    varied = pose.vary_rows(rows, sources, "sided", 0)
+    assert varied.owner.tolist() == [7, 7, 7, 7, 8, 9]  # of nothing there are no copies
+    assert varied.yaw_deg.tolist() == [15, 15, 15, 15, 30, 45]
+    assert varied.pitch_deg.tolist() == [1, 1, 1, 1, 2, 3]
+    assert np.array_equal(varied.first[0], rows.first[0])
+    assert not np.array_equal(varied.first[1], rows.first[0])
+
+
+def test_the_map_of_a_mirrored_photo_is_turned_back() -> None:
+    labels = drawn_face()[1].labels
+    mirrored = np.array(CELEBA19.mirror, np.uint8)[labels[:, ::-1]]
+    there = pose.source_of(labels, CELEBA19, "sided", False)
+    back = pose.source_of(mirrored, CELEBA19, "sided", True)
+    assert np.array_equal(there[0], back[0])
+
+
+def test_altered_photos() -> None:
+    image = drawn_head(30, 0)[0]
+    rng = np.random.default_rng(0)
+    found = alter_photos(image, 5, rng)
+    assert [mirrored for _, mirrored in found] == [True, False, True, False, True]
+    assert np.array_equal(found[0][0], image[:, ::-1])
+    for other, _ in found:
+        assert other.dtype == np.uint8
+        assert 0.3 * 96 <= other.shape[0] <= 96
+        assert abs(other.shape[1] / other.shape[0] - 80 / 96) < 0.05
+        assert abs(other.mean() - image.mean()) < 60
+    # What lies in the middle stays about there.
+    small = np.asarray(cv2.resize(found[1][0], (80, 96)), float)
+    assert np.corrcoef(small.ravel(), image.ravel())[0, 1] > 0.6
+
+
 # --- the classical road ---------------------------------------------------------------------------
 
 
-def test_the_median_of_the_poses() -> None:
-    class Fixed:
-        classes_ = np.array(pose.POSES_DEG)
-
-        def predict_proba(self, rows: np.ndarray) -> np.ndarray:
-            return rows
-
-    probs = np.zeros((2, 13))
-    probs[0, 8] = 1  # surely 30 degrees
-    probs[1, 6], probs[1, 7] = 0.5, 0.5  # between 0 and 15
-    told = classic.predict_poses(Fixed(), probs, probs[:, ::-1])
-    assert told[0] == pytest.approx(30, abs=1e-6)
-    assert told[1] == pytest.approx(7.5, abs=0.02)
+def pixel_world(people: int) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:
+    drawn = [drawn_head(yaw, 50 + p) for p in range(people) for yaw in (-30, 0, 30)]
+    images = [classic.shrink_photo(image, 48) for image, _ in drawn]
+    ids = [classic.shrink_ids(i, image) for (_, i), image in zip(drawn, images, strict=True)]
+    return images, ids, [p for p in range(people) for _ in range(3)]
 
 
-def test_maps_of_the_mirror() -> None:
-    rng = np.random.default_rng(0)
-    probs = rng.dirichlet(np.ones(6), (60, 50)).astype(np.float32)
-    probs[:, :, 0] += 1
-    probs[10:50, 10:40, 2] += 3
-    probs[20:30, 15:20, 4] += 9
-    probs /= probs.sum(axis=2, keepdims=True)
-    one = classic.describe_map(probs, 8)
-    other = classic.describe_map(np.ascontiguousarray(probs[:, ::-1]), 8)
-    assert one[0] == pytest.approx(other[1])
-    assert one[1] == pytest.approx(other[0])
-    assert len(one[0]) == len(_layout.column_names()) + 5 * 64
+FOREST = ClassicSettings(
+    features=("rgb", "xy"), rounds=1, context=("probs:0,2",), trees=5, per_class=20, folds=3
+)
+
+
+def test_maps_come_from_forests_that_did_not_see_the_person() -> None:
+    images, ids, persons = pixel_world(3)
+    how = {"seed": 0, "threads": 1}
+    fits: list[int] = []
+    maps, others = make_maps(
+        images, ids, persons, images[:1], FOREST, **how, tick=lambda: fits.append(1)
+    )
+    assert len(fits) == 2 * (3 + 1)
+    assert [m.shape for m in maps] == [(*image.shape[:2], 6) for image in images]
+    for probs in (*maps, *others):
+        assert probs.sum(axis=2) == pytest.approx(np.ones(probs.shape[:2]), abs=1e-5)
+    right = [(m.argmax(axis=2) == i).mean() for m, i in zip(maps, ids, strict=True)]
+    assert min(right) > 0.85
+    # A photo without labels is told by the same forest as that person's others.
+    alone = make_maps([*images, images[0]], [*ids, None], [*persons, 0], [], FOREST, **how)[0]
+    assert np.array_equal(alone[-1], maps[0])
+    # Wrong labels of person 2 change other people's maps, not those of person 2 in the first stage.
+    first = replace(FOREST, rounds=0)
+    wrong = [i if p != 2 else np.full_like(i, 3) for i, p in zip(ids, persons, strict=True)]
+    one = make_maps(images, ids, persons, [], first, **how)[0]
+    other = make_maps(images, wrong, persons, [], first, **how)[0]
+    assert np.array_equal(one[6], other[6])
+    assert not np.array_equal(one[0], other[0])
+
+
+def test_people_that_nobody_can_be_left_out_of() -> None:
+    images, ids, persons = pixel_world(1)
+    with pytest.raises(BadData, match="photos of one person; wanted two or more people"):
+        make_maps(images, ids, persons, [], FOREST, seed=0, threads=1)
 
 
 def test_small_photos_and_labels() -> None:
@@ -188,6 +308,7 @@ def test_the_shipped_recipe_is_read() -> None:
         ({"roads": []}, r"roads = \[\]"),
         ({"trees": {"yaw_trees": 0}}, r"trees: yaw_trees = 0; wanted 1\.\.10000"),
         ({"trees": {"leaves": 0}}, "trees: unknown key 'leaves'"),
+        ({"altered": -1}, r"altered = -1; wanted 0\.\.100"),
         ({"classical": {"folds": 1}}, r"classical: folds = 1; wanted 2\.\.100"),
         ({"pseudo": {"held_out": 1.0}}, "pseudo: held_out = 1.0"),
     ],
@@ -253,8 +374,16 @@ SMALL = {
     "task": "headpose",
     "trees": {"yaw_trees": 10, "pitch_trees": 2, "min_leaf": 1, "max_features": 0.5},
     "plain_trees": {"yaw_trees": 10, "pitch_trees": 2, "min_leaf": 1, "max_features": 0.5},
+    "altered": 2,
     "classical": {"features": ["rgb", "xy"], "work_px": 48, "trees": 4, "folds": 2}
-    | {"segments": 60, "pose_trees": 20, "per_class": 15},
+    | {
+        "segments": 60,
+        "pose_trees": 20,
+        "per_class": 15,
+        "altered": 1,
+        "copies": 1,
+        "context": ["probs:0,2"],
+    },
 }
 
 
@@ -313,7 +442,7 @@ def test_pseudo_labels(drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.Monke
         return (40 - middle) * 2.0, 5.0 + middle / 10, 0.95
 
     monkeypatch.setattr(modern, "MapReader", DrawnReader)
-    monkeypatch.setattr(pose, "open_teacher", lambda path: look)
+    monkeypatch.setattr(modern, "open_teacher", lambda path: look)
     table = SMALL | {
         "roads": ["modern"],
         "pseudo": {"teacher": "t", "folders": ["many"], "per_folder": 50, "held_out": 0.25},
@@ -344,4 +473,4 @@ def test_a_teacher_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "teacher.tflite"
     path.write_bytes(b"nothing")
     with pytest.raises(BadData, match="not a usable TFLite net"):
-        pose.open_teacher(path)
+        teacher.open_teacher(path)

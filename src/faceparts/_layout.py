@@ -2,9 +2,10 @@
 
 A part map is thinned, translated into a few groups of parts, turned upright if it is strongly
 tilted, and described by sizes, places, spreads and outlines. All numbers are relative: places from
-the middle of the head, lengths in units of the root of the head's area. So they do not depend on
-the picture's scale, on where the head is in it, or on the detector's box: the part map alone
-decides, and a mirrored map gives exactly the features of the mirror image.
+the middle of the head, lengths in units of the root of the head's area; then again from the nose,
+in units of the distance from the eyes to the mouth (`faceparts._layout_inner`). So they do not
+depend on the picture's scale, on where the head is in it, or on the detector's box: the part map
+alone decides, and a mirrored map gives exactly the features of the mirror image.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceparts._layout_inner import describe_inner, inner_names
 from faceparts.types import LabelSet
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -104,15 +106,20 @@ def group_ids(
     table = np.full(256, _NONE, np.uint8)
     for i, names in enumerate(GROUPS.values()):
         table[[label_set.id(p) for p in names if p in label_set.parts]] = i
-    swap = np.array([*_MIRROR, _NONE], np.uint8)
     if kind == PLAIN:
-        swap = np.array([*range(_NONE), _NONE], np.uint8)
         for part, group in _PLAIN.items():
             if part in label_set.parts:
                 table[label_set.id(part)] = group
     step = max(1, min(labels.shape) // SAMPLE_PX)
     turned = labels[:, ::-1]
-    return table[labels[::step, ::step]], swap[table[turned[::step, ::step]]]
+    second = exchange_sides(table[turned[::step, ::step]], kind)
+    return table[labels[::step, ::step]], second
+
+
+def exchange_sides(ids: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
+    """Groups as they are called in the mirror image; the pixels stay where they are."""
+    swap = np.array([*(range(_NONE) if kind == PLAIN else _MIRROR), _NONE], np.uint8)
+    return swap[ids]
 
 
 def upright(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -148,7 +155,7 @@ def column_names() -> list[str]:
     for i in range(BANDS):
         names += [f"row{i}_{k}" for k in ("face_right", "face_left", "head_right", "head_left")]
         names += [f"row{i}_{k}" for k in ("from_nose_right", "from_nose_left", "share")]
-    return names
+    return names + inner_names()
 
 
 _PER_GROUP = ("size", "x", "y", "x_in_face", "y_in_face", "spread_x", "spread_y", "low", "high")
@@ -248,6 +255,7 @@ def describe(ids: NDArray[np.uint8]) -> NDArray[np.int16] | None:
     for name in ("face", "hair", "ears", "nose", "head"):
         out += [b / area for b in _between(columns[name], edges)]
     out += _outline(ids, place, middle, unit, (fy0, fy1))
+    out += describe_inner(ids, _FACE_IDS, _NONE, columns, rows, place, _quantiles)
     return np.asarray(np.rint(np.clip(np.multiply(out, SCALE), -32000, 32000)), np.int16)
 
 

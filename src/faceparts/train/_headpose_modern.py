@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from faceparts import _layout
-from faceparts._headpose import KINDS, PoseModel, Trees, stretch
+from faceparts._headpose import KINDS, PoseModel, Trees
 from faceparts.datasets._pairs import read_rgb
 from faceparts.errors import BadData, BadRecipe
 from faceparts.parse import FaceParser
 from faceparts.train import headpose as pose
 from faceparts.train._headpose_recipe import HeadposeRecipe, Pseudo
+from faceparts.train._headpose_teacher import open_teacher
+from faceparts.train._headpose_vary import alter_photos
 from faceparts.types import Face, Image
 
 FACE_PARTS = ("skin", "nose", "mouth", "upper_lip", "lower_lip")
@@ -65,6 +67,7 @@ def run_modern(
         ]
         v3[part] = photos, faces
     report: dict[str, Any] = {"missed_by_detector": list(reader.missed)}
+    altered = read_altered(v3["Train"][0], reader, recipe, quiet)
     extra = read_pseudo(recipe, root, reader, v3["Train"], quiet)
     if extra is not None:
         report["pseudo"] = {
@@ -78,8 +81,19 @@ def run_modern(
     tests: dict[str, pose.Rows] = {}
     for kind, how in zip(KINDS, (recipe.trees, recipe.plain_trees), strict=True):
         learn, test = (rows_of(*v3[part], kind) for part in ("Train", "Test"))
-        more, held = split_pseudo(extra, kind)
-        report[kind], models, knots[kind] = learn_kind(recipe, how, learn, more, held)
+        sources = [
+            [
+                ids
+                for one, mirrored in ((face, False), *others)
+                for ids in pose.source_of(one.labels, label_set, kind, mirrored)
+            ]
+            for face, others in zip(v3["Train"][1], altered, strict=True)
+        ]
+        varied = pose.vary_rows(learn, sources, kind, recipe.seed)
+        more, held = split_pseudo(extra, kind, recipe)
+        report[kind], models, knots[kind] = learn_kind(
+            recipe, how, learn, varied, more, held, threads
+        )
         trees |= {(kind, angle): pose.to_trees(model) for angle, model in models.items()}
         tests[kind] = test
     model = PoseModel("", trees, knots)
@@ -109,6 +123,18 @@ def rows_of(photos: Sequence[pose.Photo], faces: Sequence[Face], kind: str) -> p
     )
 
 
+def read_altered(
+    photos: Sequence[pose.Photo], reader: MapReader, recipe: HeadposeRecipe, quiet: bool
+) -> list[list[tuple[Face, bool]]]:
+    """For each photo the faces of its altered ones, and whether those are mirror images."""
+    out = []
+    for i, photo in enumerate(tqdm(photos, desc="altered", disable=quiet, leave=False)):
+        rng = np.random.default_rng((recipe.seed, i))
+        others = alter_photos(read_rgb(photo.path), recipe.altered, rng)
+        out.append([(reader(photo.key, image), mirrored) for image, mirrored in others])
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class PseudoPhotos:
     """Faces with the teacher's yaw and pitch, in V3's degrees; the last ones are held out."""
@@ -136,7 +162,7 @@ def read_pseudo(
     how = recipe.pseudo
     if not how.teacher:
         return None
-    teacher = pose.open_teacher(root / how.teacher)
+    teacher = open_teacher(root / how.teacher)
     known = []
     for photo, face in tqdm(
         zip(*train, strict=True), total=len(train[0]), desc="teacher", disable=quiet, leave=False
@@ -187,9 +213,9 @@ def list_pictures(how: Pseudo, root: Path, seed: int) -> list[Path]:
 
 
 def split_pseudo(
-    extra: PseudoPhotos | None, kind: str
+    extra: PseudoPhotos | None, kind: str, recipe: HeadposeRecipe
 ) -> tuple[pose.Rows | None, pose.Rows | None]:
-    """Rows to learn from and rows held out; owners below 0 so that they are nobody of V3."""
+    """Varied rows to learn from, rows held out; owners below 0 so that they are nobody of V3."""
     if extra is None:
         return None, None
     seen = [pose.features_of(f.labels, f.label_set, kind) for f in extra.faces]
@@ -201,46 +227,35 @@ def split_pseudo(
         -1 - np.arange(len(seen)),
     )
     cut = len(seen) - extra.held_out
-    return rows.take(np.arange(cut)), rows.take(np.arange(cut, len(seen)))
+    sources = [
+        pose.source_of(face.labels, face.label_set, kind, mirrored=False) * recipe.pseudo.copies
+        for face in extra.faces[:cut]
+    ]
+    varied = pose.vary_rows(rows.take(np.arange(cut)), sources, kind, recipe.seed + 1)
+    return varied, rows.take(np.arange(cut, len(seen)))
 
 
 def learn_kind(
     recipe: HeadposeRecipe,
     how: pose.TreeSettings,
     learn: pose.Rows,
+    varied: pose.Rows,
     more: pose.Rows | None,
     held: pose.Rows | None,
+    threads: int,
 ) -> tuple[dict[str, Any], dict[str, Any], NDArray[np.float32]]:
     """Fit yaw and pitch for one kind of map: scores, the fitted trees by angle, the knots."""
-    left_out = pose.predict_left_out(learn, more, "yaw", how, recipe.seed)
-    knots = pose.find_knots(left_out, learn.yaw_deg)
-    plain_scores = pose.score(left_out, learn.yaw_deg)
-    left_out = np.array([stretch(yaw, knots) for yaw in left_out])
-    offsets = pose.session_offsets(learn, left_out)
-    result: dict[str, Any] = {
-        "left_out_persons": pose.score(left_out, learn.yaw_deg),
-        "left_out_persons_without_knots": plain_scores,
-        "knots_deg": [round(float(k), 1) for k in knots],
-        "session_offset_deg": {
-            f"{p:02d}": round(float(offsets[learn.owner == p][0]), 1)
-            for p in np.unique(learn.owner)
-        },
-    }
-    if recipe.even_out:
-        result["left_out_persons_evened_deg"] = round(
-            float(np.abs(left_out - learn.yaw_deg - offsets).mean()), 3
-        )
-        learn = replace(learn, yaw_deg=learn.yaw_deg + offsets)
-    models = {"yaw": pose.fit_angle(pose.join(learn, more), "yaw", how, recipe.seed)}
+    yaw = pose.learn_yaw(
+        learn, varied, more, how, even_out=recipe.even_out, seed=recipe.seed, threads=threads
+    )
+    result, models, knots = yaw.report, {"yaw": yaw.model}, yaw.knots
     if more is None or held is None:  # nothing tells the pitch
         return result, models, knots
-    models["pitch"] = pose.fit_angle(more, "pitch", how, recipe.seed)
+    models["pitch"] = pose.fit_angle(more, "pitch", how, recipe.seed, threads)
     for angle, truth in (("yaw", held.yaw_deg), ("pitch", held.pitch_deg)):
         if len(truth) < 3:
             continue
-        told = pose.predict_angle(models[angle], held, angle)
-        if angle == "yaw":
-            told = np.array([stretch(yaw, knots) for yaw in told])
+        told = yaw.tell(held) if angle == "yaw" else pose.predict_angle(models[angle], held, angle)
         result[f"{angle}_against_teacher"] = {
             "photos": len(truth),
             "mae_deg": round(float(np.abs(told - truth).mean()), 2),

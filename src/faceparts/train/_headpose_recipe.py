@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from faceparts.errors import BadRecipe
-from faceparts.train._headpose_classic import ClassicSettings
+from faceparts.train._headpose_pixels import ClassicSettings
 from faceparts.train.config import _build
 from faceparts.train.headpose import TreeSettings
 
@@ -25,6 +25,7 @@ class Pseudo:
         held_out: share of the photos that nothing is learnt from, to measure agreement on.
         min_probability: faces that the mesh is less sure of are left out.
         max_yaw_deg: so are faces that it sees turned further: it is less reliable there.
+        copies: varied copies of each map that is learnt from.
     """
 
     teacher: str = ""
@@ -33,6 +34,7 @@ class Pseudo:
     held_out: float = 0.2
     min_probability: float = 0.8
     max_yaw_deg: float = 42.0
+    copies: int = 2
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class HeadposeRecipe:
         flip: the parser averages with the mirror image.
         roads: which of `ROADS` are taken.
         even_out: turn the labels of each training person back by `headpose.session_offsets`.
+        altered: altered photos of each training photo of V3; besides its map, varied copies of it
+            and of theirs are learnt from.
     """
 
     name: str
@@ -54,7 +58,8 @@ class HeadposeRecipe:
     parser: str = "partnet"
     flip: bool = False
     roads: tuple[str, ...] = ROADS
-    even_out: bool = True
+    even_out: bool = False
+    altered: int = 6
     pseudo: Pseudo = field(default_factory=Pseudo)
     trees: TreeSettings = field(default_factory=TreeSettings)
     plain_trees: TreeSettings = field(default_factory=TreeSettings)
@@ -82,10 +87,17 @@ def recipe_from_table(table: dict[str, Any], where: str) -> HeadposeRecipe:
     ranges: list[tuple[str, float, float, float]] = [
         ("pseudo: per_folder", recipe.pseudo.per_folder, 1, 100_000),
         ("pseudo: held_out", recipe.pseudo.held_out, 0, 0.9),
+        ("pseudo: copies", recipe.pseudo.copies, 0, 100),
+        ("altered", recipe.altered, 0, 100),
         ("classical: work_px", recipe.classical.work_px, 16, 1024),
         ("classical: folds", recipe.classical.folds, 2, 100),
         ("classical: segments", recipe.classical.segments, 2, 100_000),
-        ("classical: grid", recipe.classical.grid, 2, 64),
+        ("classical: rounds", recipe.classical.rounds, 0, 5),
+        ("classical: trees", recipe.classical.trees, 1, 10_000),
+        ("classical: per_class", recipe.classical.per_class, 1, 100_000),
+        ("classical: altered", recipe.classical.altered, 0, 100),
+        ("classical: copies", recipe.classical.copies, 0, 100),
+        ("classical: pose_trees", recipe.classical.pose_trees, 1, 10_000),
     ]
     for name in ("trees", "plain_trees"):
         how = getattr(recipe, name)

@@ -10,24 +10,23 @@ Every picture is learnt together with its mirror image, and answers are averaged
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor
 
 from faceparts import _layout
-from faceparts._headpose import KNOTS_DEG, PER_DEGREE, Trees
+from faceparts._headpose import KNOTS_DEG, PER_DEGREE, Trees, stretch
 from faceparts.datasets import fasseg
-from faceparts.errors import BadData, UsageError
+from faceparts.errors import BadData
 from faceparts.train._forest_arrays import _siblings_together
-from faceparts.types import Image
+from faceparts.train._headpose_vary import vary_map
+from faceparts.types import LabelSet
 
 POSES_DEG = tuple(range(-90, 91, 15))
 """The 13 yaws of FASSEG V3; positive = the subject turns to its own right, nose to image left."""
@@ -81,93 +80,6 @@ def list_v3(root: Path, part: str) -> list[Photo]:
     return photos
 
 
-# --- pseudo-labels from 3-D points ---------------------------------------------------------------
-
-PAIRS = ((33, 263), (133, 362), (61, 291), (234, 454), (129, 358), (70, 300), (172, 397))
-"""Points of the 478-point face mesh that lie opposite each other: subject's right, left."""
-
-TOP, CHIN = 10, 152
-TEACHER_PX = 192
-
-
-def pose_of_points(points: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
-    """Yaw, pitch, roll in degrees of a face mesh.
-
-    The x axis is the mean of lines from the right to the left side, the y axis the line from the
-    top of the forehead to the chin made square to it.
-
-    Args:
-        points: (478, 3) x, y, z; x to the right, y down, z away from the camera, one scale.
-
-    Example:
-        >>> points = np.zeros((478, 3))
-        >>> points[[b for _, b in PAIRS], 0] = 1
-        >>> points[CHIN, 1] = 1
-        >>> pose_of_points(points)
-        (0.0, 0.0, 0.0)
-    """
-    across = np.mean([points[left] - points[right] for right, left in PAIRS], axis=0)
-    x = across / np.linalg.norm(across)
-    down = points[CHIN] - points[TOP]
-    y = down - (down @ x) * x
-    z = np.cross(x, y / np.linalg.norm(y))
-    return (
-        math.degrees(math.atan2(z[0], z[2])),
-        math.degrees(math.asin(min(max(float(z[1]), -1.0), 1.0))),
-        math.degrees(math.atan2(x[1], x[0])),
-    )
-
-
-def open_teacher(path: Path) -> Callable[[Image, NDArray[np.uint8]], tuple[float, float, float]]:
-    """A face-mesh net (TFLite) as a function of picture and face mask -> yaw, pitch, probability.
-
-    Raises:
-        BadData: no such file, or not a net of 478 points.
-        UsageError: ai-edge-litert is not installed.
-    """
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise UsageError(
-            "pseudo-labels need ai-edge-litert; pip install 'faceparts[keypoints]'"
-        ) from error
-    try:
-        net = Interpreter(str(path), num_threads=1)
-        net.allocate_tensors()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BadData(f"{path}: not a usable TFLite net ({error})") from None
-    wanted, outputs = net.get_input_details()[0], net.get_output_details()
-    if sorted(int(np.prod(o["shape"])) for o in outputs)[-1] != 478 * 3:
-        raise BadData(f"{path}: wanted a net that gives 478 points")
-
-    def look(image: Image, face: NDArray[np.uint8]) -> tuple[float, float, float]:
-        cut = _cut_face(image, face)
-        net.set_tensor(wanted["index"], (cut[None] / 255).astype(np.float32))
-        net.invoke()
-        found = [np.asarray(net.get_tensor(o["index"])).ravel() for o in outputs]
-        points = next(f for f in found if f.size == 478 * 3).reshape(478, 3)
-        logit = float(next(f for f in found if f.size == 1)[0])
-        yaw, pitch, _ = pose_of_points(points)
-        return yaw, pitch, 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))
-
-    return look
-
-
-def _cut_face(image: Image, face: NDArray[np.uint8]) -> Image:
-    """A square of 1.5 times the face's longer side around it; grey outside the picture."""
-    ys, xs = np.nonzero(face)
-    (x0, x1), (y0, y1) = np.percentile(xs, (1, 99)), np.percentile(ys, (1, 99))
-    side = max(x1 - x0, y1 - y0, 8.0) * 1.5
-    scale = TEACHER_PX / side
-    middle = ((x0 + x1) / 2, (y0 + y1) / 2)
-    matrix = np.array([[scale, 0, TEACHER_PX / 2 - middle[0] * scale]] * 2)
-    matrix[1] = 0, scale, TEACHER_PX / 2 - middle[1] * scale
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    size_wh = (TEACHER_PX, TEACHER_PX)
-    cut = cv2.warpAffine(image, matrix, size_wh, flags=how, borderValue=(127, 127, 127))
-    return np.asarray(cut, np.uint8)
-
-
 # --- learning ------------------------------------------------------------------------------------
 
 
@@ -199,10 +111,10 @@ class TreeSettings:
     yaw_trees: int = 60
     pitch_trees: int = 30
     min_leaf: int = 2
-    max_features: float = 0.2
+    max_features: float = 0.3
 
 
-def fit_angle(rows: Rows, angle: str, how: TreeSettings, seed: int) -> Any:
+def fit_angle(rows: Rows, angle: str, how: TreeSettings, seed: int, threads: int = 1) -> Any:
     """Trees for ``"yaw"`` or ``"pitch"``; rows without a target are left out.
 
     Raises:
@@ -220,7 +132,7 @@ def fit_angle(rows: Rows, angle: str, how: TreeSettings, seed: int) -> Any:
         min_samples_leaf=how.min_leaf,
         max_features=how.max_features,
         random_state=seed,
-        n_jobs=1,
+        n_jobs=threads,
     )
     return model.fit(x, y)
 
@@ -232,14 +144,21 @@ def predict_angle(model: Any, rows: Rows, angle: str) -> Array:
 
 
 def predict_left_out(
-    rows: Rows, more: Rows | None, angle: str, how: TreeSettings, seed: int
+    rows: Rows, varied: Rows, more: Rows | None, how: TreeSettings, seed: int, threads: int = 1
 ) -> Array:
-    """(N,) degrees for every row by trees that saw nobody of its owner, and all of ``more``."""
+    """(N,) yaw of every row by what saw nobody of its owner.
+
+    Args:
+        rows: as they are.
+        varied: what is learnt from, of the same owners.
+        more: of other people; learnt from every time.
+    """
     out = np.zeros(len(rows.owner))
     for owner in np.unique(rows.owner):
         left = rows.owner == owner
-        learnt = join(rows.take(~left), more)
-        out[left] = predict_angle(fit_angle(learnt, angle, how, seed), rows.take(left), angle)
+        learnt = join(varied.take(varied.owner != owner), more)
+        model = fit_angle(learnt, "yaw", how, seed, threads)
+        out[left] = predict_angle(model, rows.take(left), "yaw")
     return out
 
 
@@ -283,6 +202,73 @@ def find_knots(predicted_deg: Array, yaw_deg: Array) -> NDArray[np.float32]:
         middle = float(np.median(toward[own])) if own.any() else at
         knots.append(max(middle, knots[-1] + 1))
     return np.array(knots, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class LearntYaw:
+    """The trees for the yaw, and what left-out persons said on the way.
+
+    Args:
+        model: fitted trees.
+        knots: see `find_knots`.
+        left_out_deg: (N,) yaw of each row by trees that saw nobody of its owner, with knots.
+        offsets_deg: (N,) see `session_offsets`.
+        report: scores of ``left_out_deg``.
+    """
+
+    model: Any
+    knots: NDArray[np.float32]
+    left_out_deg: Array
+    offsets_deg: Array
+    report: dict[str, Any]
+
+    def tell(self, rows: Rows) -> Array:
+        """(N,) degrees."""
+        return _stretch_all(predict_angle(self.model, rows, "yaw"), self.knots)
+
+
+def learn_yaw(
+    rows: Rows,
+    varied: Rows,
+    more: Rows | None,
+    how: TreeSettings,
+    *,
+    even_out: bool,
+    seed: int,
+    threads: int = 1,
+) -> LearntYaw:
+    """Learn the yaw of ``varied`` and ``more``; left-out persons give knots and scores.
+
+    Args:
+        rows: maps as they are.
+        varied: the same and varied copies, of the same owners.
+        even_out: turn each owner's labels back by `session_offsets` before learning.
+    """
+    left_out = predict_left_out(rows, varied, more, how, seed, threads)
+    turned = session_offsets(rows, left_out)
+    if even_out:
+        by_owner = dict(zip(rows.owner.tolist(), turned.tolist(), strict=True))
+        back = np.array([by_owner[owner] for owner in varied.owner.tolist()])
+        varied = replace(varied, yaw_deg=varied.yaw_deg + back)
+        left_out = predict_left_out(rows, varied, more, how, seed, threads)
+    knots = find_knots(left_out, rows.yaw_deg)
+    told = _stretch_all(left_out, knots)
+    offsets = session_offsets(rows, told)
+    report = {
+        "left_out_persons": score(told, rows.yaw_deg),
+        "left_out_persons_evened": score(told - offsets, rows.yaw_deg),
+        "left_out_persons_without_knots": score(left_out, rows.yaw_deg),
+        "knots_deg": [round(float(k), 1) for k in knots],
+        "session_offset_deg": {
+            f"{p:02d}": round(float(offsets[rows.owner == p][0]), 1) for p in np.unique(rows.owner)
+        },
+    }
+    model = fit_angle(join(varied, more), "yaw", how, seed, threads)
+    return LearntYaw(model, knots, told, offsets, report)
+
+
+def _stretch_all(yaw_deg: Array, knots: NDArray[np.float32]) -> Array:
+    return np.array([stretch(yaw, knots) for yaw in yaw_deg.tolist()])
 
 
 def to_trees(fitted: Any) -> Trees:
@@ -357,3 +343,33 @@ def features_of(
     seen = _layout.see(labels, label_set, kind) if labels.size else None
     none = np.zeros(len(_layout.column_names()), np.int16)
     return seen if seen is not None else (none, none)
+
+
+def vary_rows(
+    rows: Rows, sources: Sequence[Sequence[NDArray[np.uint8]]], kind: str, seed: int
+) -> Rows:
+    """Each row as it is and a varied copy (`vary_map`) of each of its sources, a map of groups.
+
+    Copies of which nothing is seen are left out.
+    """
+    rng = np.random.default_rng(seed)
+    at, first, second = [], [], []
+    for i, maps in enumerate(sources):
+        both = [(rows.first[i], rows.second[i])]
+        for ids in maps:
+            one = vary_map(ids, rng)
+            other = _layout.exchange_sides(np.ascontiguousarray(one[:, ::-1]), kind)
+            seen = [_layout.describe(_layout.upright(side)) for side in (one, other)]
+            if seen[0] is not None and seen[1] is not None:
+                both.append((seen[0].astype(np.float32), seen[1].astype(np.float32)))
+        at += [i] * len(both)
+        first += [b[0] for b in both]
+        second += [b[1] for b in both]
+    return replace(rows.take(np.array(at)), first=np.array(first), second=np.array(second))
+
+
+def source_of(
+    labels: NDArray[np.uint8], label_set: LabelSet, kind: str, mirrored: bool
+) -> list[NDArray[np.uint8]]:
+    """The map of groups of a photo, or of its mirror image turned back; none if it is empty."""
+    return [_layout.group_ids(labels, label_set, kind)[int(mirrored)]] if labels.size else []
