@@ -13,8 +13,9 @@ from faceparts import labels
 from faceparts.errors import BadData
 from faceparts.labels import CELEBA19, FACE2, HAIR2, LAPA11, LFW3
 from faceparts.train import pools
+from faceparts.train.codes import Codes, to_trained
 from faceparts.train.config import Source
-from faceparts.train.pools import Codes, read_pool, to_trained
+from faceparts.train.pools import read_pool
 from faceparts.types import IGNORE, LabelSet, Sample
 from train_world import write_world
 

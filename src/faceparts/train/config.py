@@ -81,6 +81,9 @@ class Source:
             this share of the training.
         partial: labels are coarser than the trained parts: a label stands for all parts that the
             source merges into it, its background for all that it does not know.
+        vote: parsers (shipped names or weights files) that decide together with the labels what a
+            pixel is, see `train.vote`; looking at all pictures takes minutes at every start.
+        given: weight of the given label against theirs, 0..1.
     """
 
     name: str
@@ -91,6 +94,8 @@ class Source:
     trust: float = 1.0
     sort_sides: bool = False
     partial: bool = False
+    vote: tuple[str, ...] = ()
+    given: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -268,7 +273,7 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
         rows = table.get(key, [])
         if not isinstance(rows, list):
             raise BadRecipe(f"{where}: {key} must be a list of tables ([[{key}]])")
-        table[key] = tuple(_build(kind, row, f"{where}: {key}") for row in rows)
+        table[key] = tuple(_build(kind, _frozen(row, where), f"{where}: {key}") for row in rows)
     card = table.get("card", {})
     if not isinstance(card, dict):
         raise BadRecipe(f"{where}: card must be a table ([card])")
@@ -280,6 +285,16 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
     recipe: Recipe = _build(Recipe, table, where)
     check(recipe, where)
     return recipe
+
+
+def _frozen(row: Any, where: str) -> Any:
+    """A source's row with its list of voters as a tuple."""
+    if not isinstance(row, dict) or "vote" not in row:
+        return row
+    names = row["vote"]
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) and n for n in names):
+        raise BadRecipe(f"{where}: data: vote = {names!r}; wanted a list of model names")
+    return {**row, "vote": tuple(names)}
 
 
 def _build(kind: type[Any], table: Any, where: str) -> Any:
@@ -376,6 +391,8 @@ def check(recipe: Recipe, where: str) -> None:
                 f"{where}: data {source.name!r}: weight = {source.weight}, trust = {source.trust}; "
                 "wanted at least 0 and 0..1"
             )
+        if not 0 <= source.given <= 1:
+            raise BadRecipe(f"{where}: data {source.name!r}: given = {source.given}; wanted 0..1")
 
 
 def phase_at(recipe: Recipe, progress: float) -> Phase:

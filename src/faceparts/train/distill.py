@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from faceparts import labels, weights
 from faceparts.errors import BadWeights, UsageError
 from faceparts.segment import files
-from faceparts.train.pools import Codes, to_trained
+from faceparts.train.codes import Codes, to_trained
 from faceparts.types import LabelSet, ModelCard, Segmenter
 
 STRIDE = 2

@@ -16,6 +16,7 @@ from faceparts import labels
 from faceparts.errors import BadRecipe
 from faceparts.evaluate import confusion
 from faceparts.train import augment, jewels, losses, pools
+from faceparts.train.codes import Codes
 from faceparts.train.config import Phase, Recipe
 from faceparts.train.distill import Teacher, load_teacher
 from faceparts.train.fused import entropy_and_dice
@@ -45,7 +46,7 @@ class Batch:
 
     Args:
         images: (N, 3, S, S) normalised pictures.
-        labels: (N, S, S) int64 parts, codes of several parts (`pools.Codes`), or `IGNORE`.
+        labels: (N, S, S) int64 parts, codes of several parts (`codes.Codes`), or `IGNORE`.
         weight: (N,) weight of a picture's labels in the loss.
         trusted: (N,) bool: labels are right.
         keys: names of the pictures.
@@ -87,7 +88,7 @@ class PartsTask:
         self.label_set = labels.get(recipe.label_set)
         self.outputs = len(self.label_set.parts)
         _check_parts(recipe, self.label_set)
-        codes = pools.Codes(self.label_set)
+        codes = Codes(self.label_set)
         every = pools.read_pools((*recipe.data, *recipe.val), root, codes)
         self.pools, self.val = every[: len(recipe.data)], every[len(recipe.data) :]
         self.mirror = codes.mirrored()

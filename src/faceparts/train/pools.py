@@ -1,89 +1,28 @@
-"""Sources of the parts task: labelled pictures in the trained label set, ready to be drawn from.
-
-A source whose labels are coarser than the trained set is *partial*: a pixel that it calls no hair
-may be any part but hair. Such pixels get a code (254 and down) that stands for a set of parts, and
-the loss asks only that the net's answer lies in it.
-"""
+"""Sources of the parts task: labelled pictures in the trained label set, ready to be drawn from."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from faceparts import folder, labels
+from faceparts import folder
 from faceparts.errors import BadData
-from faceparts.train.augment import mirror_table
 from faceparts.train.clean import sort_sides
+from faceparts.train.codes import Codes, to_trained
 from faceparts.train.config import Source
+from faceparts.train.vote import Voters, load_voters
 from faceparts.types import IGNORE, Image, LabelSet
 
 KEEP_BYTES = 6 << 30
 """Decoded pictures and labels that a task keeps in memory; further ones are read when drawn."""
 
 Labelled = tuple[Image, NDArray[np.uint8]]
-
-
-class Codes:
-    """Label codes that stand for several parts.
-
-    Args:
-        label_set: the trained parts; codes are given out from 254 downwards.
-
-    Example:
-        >>> codes = Codes(labels.LFW3)
-        >>> codes.of(frozenset((0, 2))), codes.of(frozenset((0, 2))), codes.of(frozenset((1,)))
-        (254, 254, 1)
-    """
-
-    def __init__(self, label_set: LabelSet) -> None:
-        self.label_set = label_set
-        self.parts: dict[int, frozenset[int]] = {}
-
-    def of(self, parts: frozenset[int]) -> int:
-        """The id of one part, `IGNORE` for none and for all, else the code of the set."""
-        if len(parts) == 1:
-            return next(iter(parts))
-        if len(parts) in (0, len(self.label_set.parts)):
-            return IGNORE
-        for code, known in self.parts.items():
-            if known == parts:
-                return code
-        code = IGNORE - 1 - len(self.parts)
-        self.parts[code] = parts
-        return code
-
-    def mirrored(self) -> NDArray[np.uint8]:
-        """(256,) uint8: what every id and code becomes when the picture flips."""
-        table, mirror = mirror_table(self.label_set), self.label_set.mirror
-        for code, parts in list(self.parts.items()):
-            other = self.of(frozenset(mirror[i] for i in parts))
-            table[code], table[other] = other, code
-        return table
-
-
-def to_trained(source: LabelSet, codes: Codes, *, partial: bool) -> NDArray[np.uint8]:
-    """(256,) uint8: trained id or code of every id of a source.
-
-    With ``partial`` a part stands for all trained parts that the source merges into it, and its
-    background for all that it does not know. Hair-only sources are always partial. Otherwise
-    parts that the trained set lacks are ignored; see `labels.table`.
-    """
-    trained = codes.label_set
-    if not partial and source.name != "hair2":
-        return labels.table(source, trained)
-    up = labels.table(source, trained)[: len(source.parts)]
-    down = labels.table(trained, source)[: len(trained.parts)]
-    table = np.full(256, IGNORE, np.uint8)
-    for i in range(len(source.parts)):
-        parts = set(np.flatnonzero(down == i).tolist()) | {int(up[i])} - {IGNORE}
-        if i == 0:  # also what no part of the source stands for
-            parts |= set(np.flatnonzero(down == IGNORE).tolist()) - set(up.tolist())
-        table[i] = codes.of(frozenset(parts))
-    return table
 
 
 @dataclass
@@ -131,8 +70,11 @@ def read_pools(sources: Sequence[Source], root: Path, codes: Codes) -> list[Pool
 def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool:
     """Read every picture of a source once, and keep as many decoded as fit into ``keep_bytes``.
 
+    With ``vote`` in the source its labels are decided anew, which a bar on stderr follows.
+
     Raises:
         BadData: a file is missing or damaged, or the source says nothing about the trained parts.
+        BadWeights: a voter's file is missing or damaged, or knows none of the trained parts.
     """
     module = folder.load("faceparts.datasets", source.name)
     where = f"{root / source.root}: {source.name} split {source.split!r}"
@@ -158,13 +100,18 @@ def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool
                 f"{sample.image.shape[1]}x{sample.image.shape[0]}; wanted the same size"
             )
         keys[i] = f"{source.root}/{sample.key}"
-        return sample.image, table[ids]
+        ids = table[ids]
+        return sample.image, voters.vote(sample.image, ids) if voters else ids
 
+    voters: Voters | None = None
+    if source.vote:
+        voters = load_voters(source.vote, root, codes.label_set, source.given, codes.parts)
     keys = [""] * len(dataset)
     kept: dict[int, Labelled] = {}
     counts = np.zeros((len(dataset), 256), np.int64)
-    for i in range(len(dataset)):
-        image, ids = read(i)
+    numbers = range(len(dataset))
+    bar = tqdm(numbers, f"vote on {source.root}", file=sys.stderr, disable=voters is None)
+    for i, (image, ids) in zip(numbers, map(read, bar), strict=True):
         counts[i] = np.bincount(ids.ravel(), minlength=256)
         keep_bytes -= image.nbytes + ids.nbytes
         if keep_bytes >= 0:
