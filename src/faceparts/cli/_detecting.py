@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from faceparts import labels
 from faceparts.cli._effects import effect_class
 from faceparts.cli._options import Common
 from faceparts.cli._parser import open_detector
-from faceparts.cli._report import to_json
+from faceparts.cli._report import read_head, to_json
 from faceparts.cli._session import PictureFrame, emit, open_session
 from faceparts.errors import UsageError
 from faceparts.images import encode_picture
@@ -37,19 +37,23 @@ def run_detect(common: Common, *, rows: str, draw: bool) -> int:
     if table is not None:
         session.require_free([table])
     targets = session.name_outputs(".heads.png") if draw else {}
-    found_rows: list[results.Row] = []
+    rows_of = {
+        entry["input"]: _rows(entry["input"], map(read_head, entry["heads"]))
+        for entry in session.earlier.entries
+    }
 
     def write(frame: PictureFrame, image: Image, heads: Sequence[Head]) -> list[str]:
         written: list[str] = []
         if frame.key in targets:
             drawn = encode_picture(_draw(image, heads), format="PNG", like=frame.picture)
             written = session.write([(targets[frame.key], drawn)])
-        found_rows.extend(results.head_row(frame.key, i, head) for i, head in enumerate(heads))
+        rows_of[frame.key] = _rows(frame.key, heads)
         return written
 
     def finish() -> None:
         seen_by = ("",) if "+" in common.detector else ()
         nobody = results.head_row("", 0, Head((0, 0, 1, 1), 0, Head.no_points(), seen_by=seen_by))
+        found_rows = [row for item in session.items for row in rows_of.get(item.key, ())]
         text = to_json(found_rows) if rows == "json" else results.csv_text(found_rows, nobody)
         data = text.encode("utf-8", "surrogateescape")
         if table is not None:
@@ -59,6 +63,10 @@ def run_detect(common: Common, *, rows: str, draw: bool) -> int:
 
     planned: dict[str, list[Path]] = {key: [path] for key, path in targets.items()}
     return session.process(detector.detect, None, planned, write, finish)
+
+
+def _rows(key: str, heads: Iterable[Head]) -> list[results.Row]:
+    return [results.head_row(key, i, head) for i, head in enumerate(heads)]
 
 
 def _draw(image: Image, heads: Sequence[Head]) -> Image:

@@ -28,6 +28,7 @@ class Common:
     out: str | None
     recursive: bool
     force: bool
+    resume: bool
     max_megapixels: int
     detector: str
     detector_weights: str | None
@@ -110,6 +111,12 @@ def common_options(*, out_required: bool) -> Callable[[Callable[..., int]], Call
             help="Take folders with everything below them (default) or only their own files.",
         ),
         click.option("--force", is_flag=True, help="Overwrite results that exist; never inputs."),
+        click.option(
+            "--resume",
+            is_flag=True,
+            help="Go on with an interrupted run in the same folder and with the same options: what "
+            "its report tells is done is not done again.",
+        ),
         click.option(
             "--max-megapixels",
             type=click.IntRange(1, 4000),
@@ -242,7 +249,7 @@ def check(common: Common) -> None:
 
     Raises:
         UsageError: standard output is asked for twice, or standard input twice, or one that is
-            closed; or the output folder is a file.
+            closed; or the output folder is a file; or there is nothing to resume.
     """
     if (common.to_stdout or common.json) and sys.stdout is None:
         raise UsageError("there is no standard output (-o -, --json); use -o DIR or --report FILE")
@@ -253,6 +260,9 @@ def check(common: Common) -> None:
         raise UsageError("-o - and --json both want standard output; send the report to --report")
     if STREAM in common.inputs and sys.stdin is None:
         raise UsageError("there is no standard input (-); name a file")
+    if common.resume and (common.out_dir is None or common.force):
+        other = "needs -o DIR" if common.out_dir is None else "and --force exclude each other"
+        raise UsageError(f"--resume {other}; an interrupted run is known by its folder's report")
     if common.inputs.count(STREAM) > 1:
         raise UsageError("standard input (-) can be read only once; give it once")
     if common.to_stdout and len(common.inputs) != 1:

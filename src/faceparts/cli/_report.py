@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from faceparts.run import Result
 from faceparts.streams.results import part_areas
 from faceparts.types import POINTS, Face, Head
@@ -53,6 +55,19 @@ def head_entry(found: Head | Face) -> dict[str, Any]:
     return entry
 
 
+def read_head(entry: Mapping[str, Any]) -> Head:
+    """The head that `head_entry` told of, as far as it did."""
+    points = [entry["points_xys"].get(name) or (math.nan,) * 3 for name in POINTS]
+    values = [[math.nan if v is None else v for v in point] for point in points]
+    return Head(
+        entry["box_xyxy"],
+        entry["score"],
+        np.asarray(values, np.float32),
+        entry["source"],
+        tuple(entry.get("seen_by", ())),
+    )
+
+
 def report(
     verb: str,
     status: str,
@@ -65,6 +80,7 @@ def report(
     versions: Mapping[str, str],
     models: Iterable[Mapping[str, Any]],
     left_out: Mapping[str, int],
+    resumed: int = 0,
 ) -> dict[str, Any]:
     """The whole report.
 
@@ -75,6 +91,7 @@ def report(
         errors: what went wrong with the run as a whole, one line each.
         started: ISO 8601.
         left_out: how many files of folders and patterns are no inputs, by reason.
+        resumed: how many of the pictures an interrupted run did.
     """
     counts = Counter(str(p["status"]) for p in pictures)
     return {
@@ -93,6 +110,7 @@ def report(
         "models": [dict(m) for m in models],
         "errors": list(errors),
         "left_out": dict(left_out),
+        "resumed": resumed,
         "pictures": list(pictures),
     }
 
@@ -115,6 +133,8 @@ def summary(done: Mapping[str, Any]) -> str:
         f"{counts['ok']} with {counts['heads']} head{'s' * (counts['heads'] != 1)}, "
         f"{counts['no_faces']} without, {counts['failed']} failed; {done['seconds']:.1f} s"
     )
+    if done["resumed"]:
+        text += f" ({done['resumed']} of them done before)"
     return f"interrupted after {text}" if done["status"] == "interrupted" else text
 
 

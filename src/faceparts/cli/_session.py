@@ -17,7 +17,7 @@ import click
 from tqdm import tqdm
 
 from faceparts._headers import one_line, read_limit
-from faceparts.cli import _report, _waiting
+from faceparts.cli import _report, _resume, _waiting
 from faceparts.cli._held import HeldInterrupts
 from faceparts.cli._options import STREAM, Common, check
 from faceparts.cli._version import versions
@@ -50,6 +50,7 @@ class Session:
         settings: everything that the run was told, for the report.
         models: name, file and sha256 of the nets in use, for the report.
         left_out: how many files are no inputs, by reason; for the report.
+        earlier: what an interrupted run did; its entries go into this report too.
     """
 
     verb: str
@@ -58,6 +59,7 @@ class Session:
     settings: dict[str, Any]
     models: list[dict[str, str]]
     left_out: dict[str, int] = field(default_factory=dict)
+    earlier: _resume.Earlier = field(default_factory=_resume.Earlier)
     entries: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     _written: dict[tuple[int, int], Path] = field(default_factory=dict)
@@ -87,7 +89,8 @@ class Session:
             for path, data in files:
                 forbidden = self._inputs_at(path)
                 self._refuse_written(path)
-                write_atomic(path, data, force=self.common.force, forbidden=forbidden)
+                force = self.common.force or self.earlier.may_replace(path)
+                write_atomic(path, data, force=force, forbidden=forbidden)
                 written.append(path)
         except BaseException:
             for path in written:
@@ -112,7 +115,7 @@ class Session:
                 raise UnwritableOutput(
                     f"{path}: would overwrite the input {one}; choose another folder with -o"
                 )
-            if path.exists() and not self.common.force:
+            if path.exists() and not (self.common.force or self.earlier.may_replace(path)):
                 raise UnwritableOutput(
                     f"{path}: exists already; choose another folder with -o or give --force"
                 )
@@ -180,6 +183,8 @@ class Session:
             The exit code: 0 all done, 1 something failed, 130 interrupted (Ctrl-C, SIGTERM).
         """
         common = self.common
+        todo = self._todo()
+        self.entries += self.earlier.entries
         reports = self._reports()
         notes: dict[str, tuple[str, ...]] = {}
         streams: dict[str, BinaryIO | OSError] = {}
@@ -225,20 +230,22 @@ class Session:
                 versions=versions(),
                 models=self.models,
                 left_out=self.left_out,
+                resumed=len(self.earlier.entries),
             )
 
         # Marks the folder as results from the first moment on, even if the process is killed.
         _publish(tell("running"), reports)
+        clock = _Clock()
         with (
             tqdm(
-                total=len(self.items),
+                total=len(todo),
                 unit="picture",
                 file=sys.stderr,
                 disable=not self._shows_progress(),
                 dynamic_ncols=True,
             ) as bar,
             closing(
-                run(self._with_streams(streams), read, parse, effect, write_whole, find=find)
+                run(self._with_streams(todo, streams), read, parse, effect, write_whole, find=find)
             ) as results,
         ):
             try:
@@ -247,9 +254,12 @@ class Session:
                     self.entries.append(entry)
                     held.release()
                     if result.error is not None:
-                        told = one_line(f"{result.key}: {result.error}")
-                        bar.write(f"faceparts: FAILED {told}", sys.stderr)
+                        line = one_line(f"{result.key}: {result.error}")
+                        bar.write(f"faceparts: FAILED {line}", sys.stderr)
                     bar.update()
+                    if reports and clock.is_due():
+                        with clock:
+                            _publish(tell("running"), reports)
             except KeyboardInterrupt:
                 interrupted = True
         try:
@@ -257,6 +267,8 @@ class Session:
         except (FacePartsError, OSError) as error:
             self.errors.append(f"{type(error).__name__}: {error}")
             click.echo(f"faceparts: FAILED {one_line(self.errors[-1])}", err=True)
+        place = {item.key: i for i, item in enumerate(self.items)}
+        self.entries.sort(key=lambda entry: place[entry["input"]])
         failed = bool(self.errors) or any(e["status"] == "failed" for e in self.entries)
         status = "interrupted" if interrupted else "failed" if failed else "done"
         done: dict[str, Any] = tell(status)
@@ -269,14 +281,20 @@ class Session:
                 click.echo(f"faceparts: {one_line(line)}", err=True)
         return EXIT_INTERRUPTED if interrupted else EXIT_FAILED if failed else 0
 
-    def _with_streams(self, streams: dict[str, BinaryIO | OSError]) -> Iterator[InputFile]:
+    def _todo(self) -> list[InputFile]:
+        done = {entry["input"] for entry in self.earlier.entries}
+        return [item for item in self.items if item.key not in done]
+
+    def _with_streams(
+        self, todo: Sequence[InputFile], streams: dict[str, BinaryIO | OSError]
+    ) -> Iterator[InputFile]:
         """The inputs; standard input and pipes are read when their turn comes, here.
 
         `run` reads in another thread, which Ctrl-C does not reach: waiting for a pipe there could
         not be ended.
         """
         limit = read_limit(self.common.max_megapixels * 1_000_000)
-        for item in self.items:
+        for item in todo:
             if _waiting.is_stream(item.path):
                 try:
                     streams[item.key] = io.BytesIO(_waiting.read_stream(item.path, limit + 1))
@@ -302,6 +320,29 @@ class Session:
         return [path] if asked is None else [path, asked]
 
 
+class _Clock:
+    """When a long run should tell again how far it is: at most `SHARE` of its time."""
+
+    EVERY_S = 30.0
+    SHARE = 0.05
+
+    def __init__(self) -> None:
+        self._next = time.perf_counter() + self.EVERY_S
+        self._start = 0.0
+
+    def is_due(self) -> bool:
+        """Whether it is time."""
+        return time.perf_counter() >= self._next
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        now = time.perf_counter()
+        rest = (now - self._start) / self.SHARE if self.SHARE else 0.0
+        self._next = now + max(self.EVERY_S, rest)
+
+
 def _publish(done: Mapping[str, Any], paths: Iterable[Path]) -> str:
     """Write the report to all its files and return its text."""
     text = _report.to_json(done)
@@ -316,14 +357,19 @@ def open_session(
     """Find the inputs and put together what the report will say about the run.
 
     Raises:
-        UsageError: no input at all, or options that exclude each other.
+        UsageError: no input at all, options that exclude each other, or nothing like this run to
+            resume.
     """
     check(common)
     items, left_out = list_inputs(common.inputs, out_dir=common.out_dir, recursive=common.recursive)
     if common.to_stdout and len(items) != 1:
         raise UsageError(f"-o - takes one picture, got {len(items)}; use -o DIR")
     told = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(common).items()}
-    return Session(verb, common, items, told | dict(settings), models, left_out)
+    told |= dict(settings)
+    earlier = _resume.Earlier()
+    if common.resume and common.out_dir is not None:
+        earlier = _resume.read_earlier(common.out_dir, verb, told, models, items)
+    return Session(verb, common, items, told, models, left_out, earlier)
 
 
 def emit(data: bytes) -> list[str]:

@@ -1,0 +1,161 @@
+"""Going on with a run that was interrupted: what its report tells is done is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from faceparts._headers import one_line
+from faceparts.errors import UsageError
+from faceparts.streams.files import REPORT_NAME, InputFile
+
+FREE = frozenset(
+    (
+        *("out", "force", "resume", "json", "report", "progress", "quiet"),
+        *("threads", "device", "precision", "max_megapixels"),
+    )
+)
+"""Settings that may differ between an interrupted run and the one that goes on."""
+
+_DONE = ("ok", "no_faces")
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is left of an interrupted run.
+
+    Args:
+        entries: the report's pictures that need not be done again.
+        kept: their results.
+        since: when the run began, in seconds since 1970; ``None`` if there was none.
+    """
+
+    entries: tuple[dict[str, Any], ...] = ()
+    kept: frozenset[Path] = frozenset()
+    since: float | None = None
+
+    def may_replace(self, path: Path) -> bool:
+        """Whether a file is a result that nothing tells of: the process was killed too early."""
+        if self.since is None or path in self.kept:
+            return False
+        try:
+            return path.stat().st_mtime >= self.since
+        except OSError:
+            return False
+
+
+def read_earlier(
+    out_dir: Path,
+    verb: str,
+    settings: Mapping[str, Any],
+    models: Sequence[Mapping[str, Any]],
+    items: Sequence[InputFile],
+) -> Earlier:
+    """What need not be done again; nothing if the folder has no report.
+
+    A picture is done if a report says so, all its results are there and its file is not newer than
+    that run. The last report must be of a run like this one; older ones count where they are.
+
+    Args:
+        settings: of the run that goes on, as its report will tell them.
+        models: the nets in use, with ``sha256``.
+
+    Raises:
+        UsageError: the last report cannot be read, or is of another verb, settings or nets; or the
+            run writes a file about all pictures that cannot be made without looking at all.
+    """
+    for name in ("table", "coco", "contact_sheet"):
+        if settings.get(name):
+            raise UsageError(
+                f"--resume and --{name.replace('_', '-')}: that file is about all pictures, and "
+                "those of the interrupted run are not looked at again; leave one of the two out"
+            )
+    runs = _alike(out_dir, verb, settings, models)
+    told: dict[str, tuple[dict[str, Any], float]] = {}
+    for report, started in runs:  # the last one first
+        for entry in report["pictures"]:
+            if entry.get("status") in _DONE:
+                told.setdefault(entry["input"], (entry, started))
+    entries = tuple(
+        told[item.key][0]
+        for item in items
+        if item.key in told and _holds(*told[item.key], item, out_dir)
+    )
+    kept = frozenset(out_dir / name for entry in entries for name in entry["outputs"])
+    return Earlier(entries, kept, min((started for _, started in runs), default=None))
+
+
+def _alike(
+    out_dir: Path, verb: str, settings: Mapping[str, Any], models: Sequence[Mapping[str, Any]]
+) -> list[tuple[dict[str, Any], float]]:
+    """Reports of runs like this one and when they started, the last one first."""
+    path = out_dir / REPORT_NAME
+    if not path.exists():
+        return []
+    last = _read(path)
+    if difference := _difference(last[0], verb, settings, models):
+        raise UsageError(
+            f"--resume: {path} is of another run: {one_line(difference)}; "
+            "give the same options, or another folder with -o"
+        )
+    runs = [last]
+    for older in out_dir.glob(f"{path.stem}.*{path.suffix}"):
+        with suppress(UsageError):
+            report, started = _read(older)
+            if not _difference(report, verb, settings, models):
+                runs.append((report, started))
+    return sorted(runs, key=lambda run: -run[1])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], float]:
+    """A report and when its run started, in seconds since 1970."""
+    try:
+        report = json.loads(path.read_text("utf-8"))
+        started = datetime.fromisoformat(report["started"]).timestamp()
+        if not all(
+            isinstance(p["input"], str) and isinstance(p["outputs"], list)
+            for p in report["pictures"]
+        ):
+            raise TypeError("pictures")
+        return report, started
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"--resume: {path} is not the report of a run "
+            f"({type(error).__name__}: {one_line(str(error))}); take another folder with -o"
+        ) from None
+
+
+def _difference(
+    report: Mapping[str, Any],
+    verb: str,
+    settings: Mapping[str, Any],
+    models: Sequence[Mapping[str, Any]],
+) -> str:
+    """The first thing in which two runs differ, in words; empty if nothing matters."""
+    if report.get("verb") != verb:
+        return f"got {report.get('verb')!r} there, wanted {verb!r}"
+    now = json.loads(json.dumps(dict(settings)))
+    then = dict(report.get("settings", {}))
+    for name in sorted((now.keys() | then.keys()) - FREE):
+        if now.get(name) != then.get(name):
+            return f"{name}: got {then.get(name)!r} there, wanted {now.get(name)!r}"
+    nets, others = (
+        sorted(str(m.get("sha256")) for m in of) for of in (models, report.get("models", []))
+    )
+    return "" if nets == others else "it used other nets (sha256)"
+
+
+def _holds(entry: Mapping[str, Any], started: float, item: InputFile, out_dir: Path) -> bool:
+    """Whether what a report tells of a picture is still so."""
+    if item.path is None:
+        return False
+    try:
+        unchanged = item.path.stat().st_mtime < started + 1  # the report knows whole seconds
+    except OSError:
+        return False
+    return unchanged and all((out_dir / name).exists() for name in entry["outputs"])
