@@ -29,10 +29,8 @@ def models(tmp_path_factory, monkeypatch, make_parser, make_heads, head_card) ->
     )
     monkeypatch.setattr(weights, "MODELS", folder)
     api._cached_parser.cache_clear()
-    api._least_score_to_hide.cache_clear()
     yield folder
     api._cached_parser.cache_clear()
-    api._least_score_to_hide.cache_clear()
 
 
 @pytest.fixture
@@ -73,6 +71,24 @@ def test_the_nets_are_loaded_once_for_the_same_options(image, monkeypatch):
     assert faceparts.parse(image, min_score=1.0) == []
     faceparts.parse(image, min_score=1.0)
     assert made == [{}, {"min_score": 1.0}]
+
+
+def test_hide_takes_another_detector(image):
+    whole = faceparts.hide(image, detector="whole")
+    assert not np.array_equal(whole, faceparts.hide(image))
+    nothing = faceparts.hide(image, detector=Nothing())
+    np.testing.assert_array_equal(nothing, image)
+    with pytest.raises(UnknownName, match="nobody"):
+        faceparts.hide(image, detector="nobody")
+    with pytest.raises(UsageError, match="detector_weights: only for a detector given by name"):
+        faceparts.hide(image, detector=Nothing(), detector_weights="a.onnx")
+
+
+class Nothing:
+    """A detector that finds no head."""
+
+    def detect(self, image: np.ndarray) -> list:
+        return []
 
 
 def test_what_is_no_picture_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pil
 from PIL import ImageOps
 
-from faceparts import folder, weights
+from faceparts import folder
 from faceparts.effects import HIDING
 from faceparts.errors import UsageError
 from faceparts.images import Picture, encode_picture, read_picture, to_rgb
@@ -36,6 +36,7 @@ class ParserOptions(TypedDict, total=False):
     segmenter: Segmenter | str | Path
     detector_weights: str | Path | None
     min_score: float | None
+    min_score_share: float
     threads: int | None
     device: str
     precision: str
@@ -46,11 +47,6 @@ class ParserOptions(TypedDict, total=False):
 @lru_cache(maxsize=4)
 def _cached_parser(options: tuple[tuple[str, Any], ...]) -> FaceParser:
     return FaceParser(**dict(options))
-
-
-@lru_cache(maxsize=1)
-def _least_score_to_hide() -> float:
-    return HIDE_SCORE_SHARE * weights.read_card(weights.find("headnet")).threshold
 
 
 def parse(source: Source, **options: Unpack[ParserOptions]) -> list[Face]:
@@ -86,6 +82,8 @@ def hide(
     what: str = "face",
     keep: str = "",
     min_score: float | None = None,
+    detector: HeadDetector | str = "headnet",
+    detector_weights: str | Path | None = None,
     **effect_fields: Any,
 ) -> SameT: ...
 
@@ -99,6 +97,8 @@ def hide(
     what: str = "face",
     keep: str = "",
     min_score: float | None = None,
+    detector: HeadDetector | str = "headnet",
+    detector_weights: str | Path | None = None,
     **effect_fields: Any,
 ) -> Pil.Image: ...
 
@@ -111,6 +111,8 @@ def hide(
     what: str = "face",
     keep: str = "",
     min_score: float | None = None,
+    detector: HeadDetector | str = "headnet",
+    detector_weights: str | Path | None = None,
     **effect_fields: Any,
 ) -> NDArray[np.uint8] | Pil.Image | bytes:
     """Hide every face in a picture; by default under one colour, which cannot be undone.
@@ -123,6 +125,8 @@ def hide(
         keep: parts to leave visible.
         min_score: only hide heads that score at least this; ``None`` = all of the faces given, or
             `HIDE_SCORE_SHARE` of the detector's own threshold.
+        detector, detector_weights: how heads are found if no faces are given, see `FaceParser`:
+            ``"headnet+turned"`` for photos that do not stand upright.
         effect_fields: further fields of the effect, such as ``color="#ff0000"``.
 
     Returns:
@@ -142,8 +146,13 @@ def hide(
     hiding = _make_effect(effect, what=what, keep=keep, **effect_fields)
     picture = _read(source)
     if faces is None:
-        least = _least_score_to_hide() if min_score is None else min_score
-        look = partial(parse, min_score=least)
+        look = partial(
+            parse,
+            detector=detector,
+            detector_weights=detector_weights,
+            min_score=min_score,
+            min_score_share=HIDE_SCORE_SHARE,
+        )
         faces = parse_translucent(look, picture.image, picture.alpha)
     elif min_score is not None:
         faces = [face for face in faces if face.head.score >= min_score]

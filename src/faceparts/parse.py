@@ -55,6 +55,8 @@ class FaceParser:
             ``predict``, ``card`` and ``label_set``.
         detector_weights: file for a detector given by name; ``None`` = the shipped one.
         min_score: heads with a lower score are left out; ``None`` = the detector's own threshold.
+        min_score_share: factor on that threshold, for a detector given by name: 0.5 finds more, and
+            more that are none. A detector without a card keeps its own.
         threads: processor threads for the nets; ``None`` = all cores that the process may use.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         precision: ``"int8"``, ``"fp32"`` or ``"auto"``; for shipped weights.
@@ -79,6 +81,7 @@ class FaceParser:
         *,
         detector_weights: str | Path | None = None,
         min_score: float | None = None,
+        min_score_share: float = 1.0,
         threads: int | None = None,
         device: str = "cpu",
         precision: str = "auto",
@@ -87,6 +90,8 @@ class FaceParser:
     ) -> None:
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError(f"min_score: got {min_score}, wanted 0..1")
+        if not 0 <= min_score_share <= 1:
+            raise UsageError(f"min_score_share: got {min_score_share}, wanted 0..1")
         if batch < 1:
             raise UsageError(f"batch: got {batch}, wanted at least 1")
         least = min_score
@@ -99,6 +104,7 @@ class FaceParser:
                 device=device,
                 precision=precision,
                 min_score=min_score,
+                min_score_share=min_score_share,
             ).detector
         elif detector_weights is not None:
             raise UsageError("detector_weights: only for a detector given by name")
