@@ -154,3 +154,13 @@ def test_a_table_that_cannot_be_written_fails_the_run(
     assert report["status"] == "failed"
     assert "faces.csv" in report["errors"][0]
     assert report["counts"]["ok"] == 2
+
+
+@pytest.mark.parametrize("name", ["x.csv", "faceparts-report.json"])
+def test_a_table_is_no_report(net: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.png").write_bytes(encode(make_photo()))
+    out = tmp_path / "out"
+    options = ("--detector", "whole", "--model", net, "-o", out, "--report", out / "x.csv")
+    done = call("segment", tmp_path / "a.png", *options, "--table", out / ".." / "out" / name)
+    assert done.code == 2 and "the report goes there" in done.err
+    assert not list(out.rglob("*"))

@@ -124,8 +124,18 @@ class Session:
         """The same for files of the run as a whole: without them nothing is begun.
 
         Raises:
-            UsageError: as `refuse_existing`.
+            UsageError: as `refuse_existing`, or a file is to be the report too.
         """
+        paths, reports = list(paths), [self.common.report]
+        if self.common.out_dir is not None:
+            reports.append(self.common.out_dir / REPORT_NAME)
+        names = {report.resolve() for report in reports if report is not None}
+        for path in paths:
+            if path.resolve() in names:
+                raise UsageError(f"{path}: the report goes there; give that file another name")
+        self._require_writable(paths)
+
+    def _require_writable(self, paths: Iterable[Path]) -> None:
         try:
             self.refuse_existing(paths)
         except UnwritableOutput as error:
@@ -311,7 +321,7 @@ class Session:
         """Files for the report; without ``--force`` an earlier one is kept under a number."""
         asked, out_dir = self.common.report, self.common.out_dir
         if asked is not None:
-            self.require_free([asked])
+            self._require_writable([asked])
         if out_dir is None:
             return [asked] if asked is not None else []
         path = out_dir / REPORT_NAME
