@@ -188,3 +188,9 @@ def test_standard_streams_that_are_closed(
     assert told in done.stderr
     assert b"Traceback" not in done.stderr
     assert (tmp_path / "out").exists() == (code == 0)
+
+
+def test_no_command_is_described_in_half_a_sentence() -> None:
+    for arguments in ((), ("data",)):
+        listed = call(*arguments, "--help").out.decode().partition("Commands:")[2]
+        assert listed and "..." not in listed

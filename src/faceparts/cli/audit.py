@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 
-@click.command("audit")
+@click.command("audit", short_help="Rates by skin tone, head size, pose and brightness.")
 @click.argument("model", metavar="MODEL")
 @click.option(
     "--data",

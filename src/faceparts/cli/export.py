@@ -13,7 +13,7 @@ CHECKPOINTS = {"best": "best.pt", "last": "checkpoint.pt"}
 """What ``faceparts train`` leaves: the best validation (recipes with ``[[val]]``), and the end."""
 
 
-@click.command("export")
+@click.command("export", short_help="Write a trained net as ONNX with its card.")
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "-o",
