@@ -42,6 +42,7 @@ class ParserOptions(TypedDict, total=False):
     precision: str
     flip: bool
     batch: int
+    long_hair: bool
 
 
 @lru_cache(maxsize=4)
@@ -152,6 +153,7 @@ def hide(
             detector_weights=detector_weights,
             min_score=min_score,
             min_score_share=HIDE_SCORE_SHARE,
+            long_hair=False,
         )
         faces = parse_translucent(look, picture.image, picture.alpha)
     elif min_score is not None:

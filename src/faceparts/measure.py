@@ -40,6 +40,9 @@ from faceparts._headpose import measure_pose
 from faceparts.labels import BARE_FACE
 from faceparts.types import POINTS, Face
 
+POSE_MARGIN = 0.15
+"""Head pose was learnt from squares so much larger than the head box on every side."""
+
 _MIN_YELLOW = 1.0
 _MIN_SKIN_CONFIDENCE = 0.5
 
@@ -89,7 +92,7 @@ def measure(face: Face) -> dict[str, float]:
     dx, dy = (left - right).tolist()
     row["interocular_px"] = math.hypot(dx, dy)
     row["roll_deg"] = math.degrees(math.atan2(dy, dx))
-    row["yaw_deg"], row["pitch_deg"] = measure_pose(face.labels, face.label_set)
+    row["yaw_deg"], row["pitch_deg"] = measure_pose(_near_head(face), face.label_set)
 
     lightness, red, yellow = _mean_skin(face)
     row |= {"skin_l": lightness, "skin_a": red, "skin_b": yellow}
@@ -98,6 +101,18 @@ def measure(face: Face) -> dict[str, float]:
         math.degrees(math.atan((lightness - 50) / yellow)) if defined else math.nan
     )
     return row
+
+
+def _near_head(face: Face) -> NDArray[np.uint8]:
+    """The part map in the square that head pose was learnt from, without hair that goes on."""
+    x0, y0, x1, y1 = face.head.box_xyxy
+    half = max(x1 - x0, y1 - y0) * (0.5 + POSE_MARGIN)
+    left, top, _, _ = face.window_xyxy
+    spans = []
+    for middle, first in (((y0 + y1) / 2, top), ((x0 + x1) / 2, left)):
+        start = max(first, math.floor(middle - half + 1e-6))
+        spans.append(slice(start - first, max(start, math.ceil(middle + half - 1e-6)) - first))
+    return face.labels[spans[0], spans[1]]
 
 
 def _divide(value: float, by: float) -> float:

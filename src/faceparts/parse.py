@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from faceparts._long_hair import join, leaves_cut, wider_cut
 from faceparts.crops import check_image, crop_head, crop_to_window, warp_back
 from faceparts.detect._union import open_detector
 from faceparts.errors import UsageError
@@ -62,6 +63,8 @@ class FaceParser:
         precision: ``"int8"``, ``"fp32"`` or ``"auto"``; for shipped weights.
         flip: average each crop with its mirror image; twice the work, steadier edges.
         batch: crops that are held and segmented at once.
+        long_hair: look wider where hair leaves the cut around a head, see `faceparts._long_hair`;
+            only with parsers that do not mind (ONNX files do not, forests do).
 
     Raises:
         UnknownName, BadWeights, UsageError: see `faceparts.weights.open_net`; also for options out
@@ -87,6 +90,7 @@ class FaceParser:
         precision: str = "auto",
         flip: bool = False,
         batch: int = 16,
+        long_hair: bool = True,
     ) -> None:
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError(f"min_score: got {min_score}, wanted 0..1")
@@ -116,6 +120,9 @@ class FaceParser:
         self._least = least
         self._flip = flip
         self._batch = batch
+        parts = self.label_set.parts
+        follows = long_hair and "hair" in parts and getattr(self.segmenter, "any_cut", False)
+        self._hair = parts.index("hair") if follows else None
 
     @property
     def label_set(self) -> LabelSet:
@@ -153,9 +160,9 @@ class FaceParser:
         card, crops, windows = self.segmenter.card, [], []
         labels: list[NDArray[np.uint8]] = []
         confidences: list[NDArray[np.float32]] = []
-        cut = (crop_head(image, head, card.input_px, card.margin) for head in heads)
+        cut = ((head, crop_head(image, head, card.input_px, card.margin)) for head in heads)
         for some in _chunks(cut, self._batch):
-            for crop, probs in zip(some, self._predict(some), strict=True):
+            for crop, probs in self._look(image, some):
                 window = crop_to_window(crop)
                 part_ids, confidence = warp_back(probs, crop, window)
                 crops.append(crop)
@@ -171,6 +178,23 @@ class FaceParser:
             for parts in zip(heads, crops, labels, confidences, windows, strict=True)
         ]
 
+    def _look(
+        self, image: Image, some: Sequence[tuple[Head, Crop]]
+    ) -> list[tuple[Crop, NDArray[np.float32]]]:
+        """Crops and their probabilities; wider ones where hair goes on."""
+        looks = list(zip([c for _, c in some], self._predict([c for _, c in some]), strict=True))
+        if self._hair is None:
+            return looks
+        card = self.segmenter.card
+        far = [i for i, (crop, probs) in enumerate(looks) if leaves_cut(probs, crop, self._hair)]
+        if not far:
+            return looks
+        cuts = [wider_cut(image, some[i][0], card.input_px, card.margin) for i in far]
+        found = self._predict([cut for cut, _ in cuts])
+        for i, (_, crop), wide in zip(far, cuts, found, strict=True):
+            looks[i] = crop, join(looks[i][1], wide, crop.image.shape[0], self.label_set)
+        return looks
+
     def _predict(self, crops: Sequence[Crop]) -> NDArray[np.float32]:
         images = np.stack([crop.image for crop in crops])
         probs = self.segmenter.predict(images)
@@ -181,7 +205,7 @@ class FaceParser:
         return probs
 
 
-def _chunks(crops: Iterator[Crop], count: int) -> Iterator[list[Crop]]:
+def _chunks(crops: Iterator[tuple[Head, Crop]], count: int) -> Iterator[list[tuple[Head, Crop]]]:
     while some := list(islice(crops, count)):
         yield some
 

@@ -34,12 +34,14 @@ def change(
     chosen: Mapping[str, object],
     *,
     min_score_share: float = 1.0,
+    long_hair: bool = True,
     contact_sheet: Path | None = None,
 ) -> int:
     """Apply an effect to every picture and write the results.
 
     Args:
         chosen: the effect's fields that were given.
+        long_hair: see `FaceParser`; what hides faces never looks for it.
         contact_sheet: file for all results small on one picture.
         min_score_share: factor on the detector's own threshold where ``--min-score`` is not given.
 
@@ -52,13 +54,15 @@ def change(
             f"{', '.join(_FORMAT_OF)}"
         )
     effect = make_effect(effect_name, chosen)
-    parser = open_parser(common, min_score_share=min_score_share)
+    long_hair = long_hair and not isinstance(effect, Hiding)
+    parser = open_parser(common, min_score_share=min_score_share, long_hair=long_hair)
     has_alpha = try_out(effect, parser.label_set) == _RGBA_CHANNELS
     settings = {
         **asdict(writing),
         "effect": effect_name,
         **{f.name: getattr(effect, f.name) for f in fields(effect_class(effect_name))},
         "min_score": parser.min_score,
+        "long_hair": long_hair,
     }
     if contact_sheet is not None:
         settings["contact_sheet"] = str(contact_sheet)

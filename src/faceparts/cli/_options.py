@@ -233,6 +233,15 @@ def writing_options(function: Callable[..., int]) -> Callable[..., int]:
     return _add(options, _bundled(function, Writing, "writing"))
 
 
+def long_hair_option(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a verb ``--long-hair/--no-long-hair``; it is called with ``long_hair=``."""
+    return click.option(
+        "--long-hair/--no-long-hair",
+        default=True,
+        help="Look wider where hair leaves the cut around a head (default), or end there.",
+    )(function)
+
+
 def _bundled(function: Callable[..., int], kind: type[Any], name: str) -> Callable[..., int]:
     """Hand a command's flat values on as one dataclass."""
 

@@ -33,12 +33,13 @@ class Opened:
     models: list[dict[str, str]]
 
 
-def open_parser(common: Common, *, min_score_share: float = 1.0) -> Opened:
+def open_parser(common: Common, *, min_score_share: float = 1.0, long_hair: bool = True) -> Opened:
     """Open detector and parser.
 
     Args:
         min_score_share: factor on the threshold on the detector's card where ``--min-score`` is
             not given; a detector without a card keeps its own.
+        long_hair: see `FaceParser`.
 
     Raises:
         UnknownName, BadWeights, UsageError: see `faceparts.weights.open_net`.
@@ -46,7 +47,12 @@ def open_parser(common: Common, *, min_score_share: float = 1.0) -> Opened:
     detector, min_score, models = open_detector(common, min_score_share=min_score_share)
     path = weights.find(common.model, precision=common.precision, device=common.device)
     parser = FaceParser(
-        detector, path, threads=common.threads, device=common.device, precision=common.precision
+        detector,
+        path,
+        threads=common.threads,
+        device=common.device,
+        precision=common.precision,
+        long_hair=long_hair,
     )
     return Opened(parser.parse, parser.label_set, min_score, [*models, describe(path)])
 

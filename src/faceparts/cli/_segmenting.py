@@ -40,7 +40,9 @@ class Wanted:
         return [LABELS, *(ending for ending, on in asked.items() if on)]
 
 
-def run_segment(common: Common, wanted: Wanted, table: Path | None) -> int:
+def run_segment(
+    common: Common, wanted: Wanted, table: Path | None, *, long_hair: bool = True
+) -> int:
     """Segment the faces in every picture and write the results.
 
     Returns:
@@ -48,9 +50,10 @@ def run_segment(common: Common, wanted: Wanted, table: Path | None) -> int:
     """
     if common.to_stdout and any(asdict(wanted).values()):
         raise UsageError("-o - writes the label map alone; use -o DIR for masks and the like")
-    parser = open_parser(common)
+    parser = open_parser(common, long_hair=long_hair)
     settings = {
         **asdict(wanted),
+        "long_hair": long_hair,
         "table": str(table) if table else None,
         "min_score": parser.min_score,
     }

@@ -10,7 +10,13 @@ import click
 
 from faceparts import folder
 from faceparts.cli._effects import EffectCommand, effect_class
-from faceparts.cli._options import Common, Writing, common_options, writing_options
+from faceparts.cli._options import (
+    Common,
+    Writing,
+    common_options,
+    long_hair_option,
+    writing_options,
+)
 
 
 class Effects(click.Group):
@@ -39,6 +45,7 @@ def _command(name: str) -> click.Command:
         help="Also lay all results small on one picture, with their names; of more than 400 "
         "evenly chosen ones.",
     )
+    @long_hair_option
     @common_options(out_required=True)
     @writing_options
     def command(
@@ -46,10 +53,19 @@ def _command(name: str) -> click.Command:
         writing: Writing,
         chosen: Mapping[str, object],
         contact_sheet: Path | None,
+        long_hair: bool,
     ) -> int:
         from faceparts.cli._change import change
 
-        return change("apply", common, writing, name, chosen, contact_sheet=contact_sheet)
+        return change(
+            "apply",
+            common,
+            writing,
+            name,
+            chosen,
+            long_hair=long_hair,
+            contact_sheet=contact_sheet,
+        )
 
     return command
 

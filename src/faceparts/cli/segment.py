@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from faceparts.cli._options import Common, common_options
+from faceparts.cli._options import Common, common_options, long_hair_option
 
 
 class _WithInput(click.Command):
@@ -40,6 +40,7 @@ class _WithInput(click.Command):
     metavar="FILE.csv",
     help="One row of measurements a face.",
 )
+@long_hair_option
 @common_options(out_required=True)
 def segment(
     common: Common,
@@ -49,6 +50,7 @@ def segment(
     npz: bool,
     coco: bool,
     table: Path | None,
+    long_hair: bool,
 ) -> int:
     """Segment every face in photos into parts.
 
@@ -63,7 +65,8 @@ def segment(
     """
     from faceparts.cli._segmenting import Wanted, run_segment
 
-    return run_segment(common, Wanted(masks, cutouts, overlay, npz, coco), table)
+    wanted = Wanted(masks, cutouts, overlay, npz, coco)
+    return run_segment(common, wanted, table, long_hair=long_hair)
 
 
 COMMAND = segment

@@ -31,6 +31,9 @@ class OnnxSegmenter:
         BadWeights: shapes in the file do not fit the card.
     """
 
+    any_cut = True
+    """Heads may fill more or less of the crop than the card's margin makes them."""
+
     def __init__(self, net: Net) -> None:
         self._net = net
         self._label_set = labels.get(net.card.label_set)

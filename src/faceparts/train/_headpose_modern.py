@@ -30,8 +30,10 @@ class MapReader:
     """The part map of the largest face of a picture; of the whole picture where none is found."""
 
     def __init__(self, recipe: HeadposeRecipe, threads: int) -> None:
-        self.found = FaceParser(segmenter=recipe.parser, threads=threads, flip=recipe.flip)
-        self.whole = FaceParser("whole", recipe.parser, threads=threads, flip=recipe.flip)
+        self.found, self.whole = (
+            FaceParser(detector, recipe.parser, threads=threads, flip=recipe.flip, long_hair=False)
+            for detector in ("headnet", "whole")
+        )
         self.missed: list[str] = []
 
     def __call__(self, key: str, image: Image) -> Face:
