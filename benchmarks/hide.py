@@ -131,7 +131,9 @@ def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
     tools: dict[str, Any] = {}
     if not args.no_ours:
         detector = open_detector(args, min_score=_least_score(args))
-        tools["faceparts"] = FaceParser(detector, args.segmenter, threads=args.threads)
+        tools["faceparts"] = FaceParser(
+            detector, args.segmenter, threads=args.threads, long_hair=False
+        )
     if not args.no_deface:
         tools["deface"] = _install_deface(args.bench_env)
     if not tools:
