@@ -77,6 +77,16 @@ def test_head_hides_the_whole_ellipse_of_the_box() -> None:
     assert full_mask(face, what="head", margin=0.0)[oval].all()
 
 
+@pytest.mark.parametrize("margin", [0.0, 0.06, 0.25])
+def test_the_head_oval_grows_by_the_margin_and_the_faces_does_not(margin: float) -> None:
+    face = small_face(with_points=False)
+    x0, y0, x1, y1 = face.head.box_xyxy
+    dx, dy = margin * (x1 - x0), margin * (y1 - y0)
+    larger = oval_centers((x0 - dx, y0 - dy, x1 + dx, y1 + dy), face.source_hw)
+    assert not (larger & ~full_mask(face, what="head", margin=margin)).any()
+    assert np.array_equal(_region.face_oval(face).box_xyxy, face.head.box_xyxy)
+
+
 def test_face_seen_from_the_front_leaves_the_top_of_the_hair() -> None:
     face = drawn_face()[1]
     x0, _, x1, y1 = face.head.box_xyxy

@@ -4,7 +4,8 @@ The rules, in the order in which they are applied. All lengths are shares of the
 longer side of the head box), never pixels.
 
 1. **Mask.** All pixels of the wanted parts, grown by ``margin`` x head size.
-2. **Oval.** For ``head``: the ellipse that fills the head box. For ``face``: the same ellipse with
+2. **Oval.** For ``head``: the ellipse that fills the head box, grown by ``margin`` like the mask: a
+   small head's box is easily a pixel too small. For ``face``: the ellipse that fills the box with
    its top lowered when the face is seen upright. A head box spans hair, hat, ears and chin from
    every side, so without further knowledge the face may be anywhere in it; only if both eyes and
    the nose or a mouth corner are seen, and the head is tilted less than 30 degrees, is the top
@@ -144,10 +145,10 @@ def _point_shapes(face: Face, word: str) -> list[Shape]:
     return [Capsule(xy, xy, radius_px) for xy in seen]
 
 
-def _shapes(face: Face, wanted: Wanted) -> list[Shape]:
+def _shapes(face: Face, wanted: Wanted, margin: float) -> list[Shape]:
     """Everything but the part mask that one word hides, for a parser that is sure."""
     if wanted.word == "head":
-        return [Oval(face.head.box_xyxy)]
+        return [Oval(face.head.box_xyxy).scaled(1 + 2 * margin)]
     if wanted.word == "face":
         return [face_oval(face)]
     shapes = _point_shapes(face, wanted.word)
@@ -166,7 +167,7 @@ def hidden_region(
     Args:
         what: ``"face"``, ``"head"``, ``"eyes"`` or comma-separated parts.
         keep: comma-separated parts to spare.
-        margin: share of the head size by which the part mask is grown.
+        margin: share of the head size by which the part mask, and for ``head`` the oval, is grown.
 
     Returns:
         A window in whole picture pixels, inside the picture and just large enough, and its (h, w)
@@ -180,7 +181,7 @@ def hidden_region(
     size_px = head_size_px(face)
     words = resolve(face.label_set, what)
     sure = is_parser_sure(face)
-    shapes: list[Shape] = [s for wanted in words for s in _shapes(face, wanted)]
+    shapes: list[Shape] = [s for wanted in words for s in _shapes(face, wanted, margin)]
     if not sure:
         shapes.append(Oval(face.head.box_xyxy).scaled(UNSURE_SCALE))
     parts = parts_mask(face, tuple(p for wanted in words for p in wanted.parts))
