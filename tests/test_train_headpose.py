@@ -425,6 +425,42 @@ def test_a_whole_run(drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert math.isnan(pitch)
 
 
+def test_answers_of_several_runs_are_averaged(
+    drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    told = {0: (-30.0, 20.0), 1: (0.0, 40.0)}
+
+    def take(
+        how: Any, learn: list[Any], test: list[Any], seed: int, threads: int, tick: Any
+    ) -> dict[str, Any]:
+        asked.append(seed)
+        one = classic._Told(
+            np.full(len(learn), told[seed][0]),
+            np.full(len(test), told[seed][1]),
+            {"test": 0.8 + 0.1 * seed},
+            {"left_out_persons": {"pose_mae_deg": 5.0 + seed}, "knots_deg": []},
+        )
+        return {"pixels": one, "superpixels": one}
+
+    monkeypatch.setattr(classic, "_take", take)
+    table = {**SMALL, "roads": ["classical"], "classical": {"repeats": 2, "work_px": 48}}
+    headpose_run.train(table, Path("small.toml"), drawn_v3, tmp_path, threads=1, quiet=True)
+    report = json.loads((tmp_path / "report.json").read_text())["classical"]["pixels"]
+    assert asked == [0, 1]
+    assert report["segmentation_accuracy"] == {"test": 0.85}
+    photos = classic.read_photos(drawn_v3 / "fasseg", "Test", 48, quiet=True)
+    wanted = pose.score(np.full(len(photos), 30.0), [p.yaw_deg for p in photos])
+    assert report["test"] == wanted
+    single = report["pose_mae_deg_of_each_run"]
+    assert single["left_out_persons"] == [5.0, 6.0]
+    assert single["test"] == [
+        pose.score(np.full(len(photos), yaw), [p.yaw_deg for p in photos])["pose_mae_deg"]
+        for yaw in (20.0, 40.0)
+    ]
+    assert "of each run alone" in (tmp_path / "report.md").read_text()
+
+
 def test_pseudo_labels(drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = tmp_path / "data" / "many"
     photos.mkdir(parents=True)

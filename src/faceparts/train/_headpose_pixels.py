@@ -41,6 +41,7 @@ class ClassicSettings:
         copies: varied copies of each of these maps, that the yaw is learnt from.
         pose_trees, pose_min_leaf, pose_max_features: of the trees for the yaw.
         even_out: as in `HeadposeRecipe`.
+        repeats: whole roads with seeds of their own, whose answers are averaged.
     """
 
     work_px: int = 96
@@ -58,6 +59,7 @@ class ClassicSettings:
     pose_min_leaf: int = 2
     pose_max_features: float = 0.3
     even_out: bool = False
+    repeats: int = 1
 
 
 def make_maps(

@@ -97,6 +97,7 @@ def recipe_from_table(table: dict[str, Any], where: str) -> HeadposeRecipe:
         ("classical: per_class", recipe.classical.per_class, 1, 100_000),
         ("classical: altered", recipe.classical.altered, 0, 100),
         ("classical: copies", recipe.classical.copies, 0, 100),
+        ("classical: repeats", recipe.classical.repeats, 1, 100),
         ("classical: pose_trees", recipe.classical.pose_trees, 1, 10_000),
     ]
     for name in ("trees", "plain_trees"):

@@ -108,6 +108,10 @@ def to_markdown(report: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
         *rows,
     ]
+    for road, one in report.get("classical", {}).items():
+        runs = one.get("pose_mae_deg_of_each_run", {}) if isinstance(one, dict) else {}
+        if len(runs.get("test", ())) > 1:
+            lines.append(f"\nclassical {road}, error of the nearest pose of each run alone: {runs}")
     for kind in KINDS if "modern" in report else ():
         for angle in ("yaw", "pitch"):
             one = report["modern"][kind].get(f"{angle}_against_teacher")
