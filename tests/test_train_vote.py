@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dataset_folders import draw
+from dataset_folders import draw, write_facecrops
 from faceparts.errors import BadRecipe, BadWeights
 from faceparts.labels import CELEBA19
 from faceparts.train import config, vote
@@ -150,6 +151,28 @@ def test_a_source_with_voters(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         np.testing.assert_array_equal(before[i][0], none_given[i][0])
     with pytest.raises(BadWeights, match="nobody"):
         read_pool(replace(plain, vote=("nobody.onnx",)), world, codes, 0)
+
+
+def test_ctrl_c_does_not_wait_for_all_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = write_world(tmp_path)
+    for seed in range(2, 40):
+        write_facecrops(world / "noisy", "all", f"{seed}", draw(seed))
+    asked: list[int] = []
+
+    def vote_once(self: Voters, image: Image, ids: np.ndarray) -> np.ndarray:
+        asked.append(1)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        time.sleep(0.02)
+        return ids
+
+    monkeypatch.setattr(Voters, "vote", vote_once)
+    source = Source("facecrops", "noisy", "all", 1.0, vote=("partnet",))
+    with pytest.raises(KeyboardInterrupt):
+        read_pool(source, world, Codes(CELEBA19), 0)
+    assert len(asked) < 20
 
 
 @pytest.mark.parametrize(

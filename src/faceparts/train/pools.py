@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from faceparts.train.codes import Codes, to_trained
 from faceparts.train.config import Source
 from faceparts.train.vote import Voters, load_voters
 from faceparts.types import IGNORE, Image, LabelSet
+from faceparts.weights import available_cores
 
 KEEP_BYTES = 6 << 30
 """Decoded pictures and labels that a task keeps in memory; further ones are read when drawn."""
@@ -109,13 +111,19 @@ def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool
     keys = [""] * len(dataset)
     kept: dict[int, Labelled] = {}
     counts = np.zeros((len(dataset), 256), np.int64)
-    numbers = range(len(dataset))
-    bar = tqdm(numbers, f"vote on {source.root}", file=sys.stderr, disable=voters is None)
-    for i, (image, ids) in zip(numbers, map(read, bar), strict=True):
-        counts[i] = np.bincount(ids.ravel(), minlength=256)
-        keep_bytes -= image.nbytes + ids.nbytes
-        if keep_bytes >= 0:
-            kept[i] = image, ids
+    with ThreadPoolExecutor(available_cores() if voters else 1) as threads:
+        found = threads.map(read, range(len(dataset))) if voters else map(read, range(len(dataset)))
+        words = f"vote on {source.root}"
+        bar = tqdm(found, words, len(dataset), file=sys.stderr, disable=voters is None)
+        try:
+            for i, (image, ids) in enumerate(bar):
+                counts[i] = np.bincount(ids.ravel(), minlength=256)
+                keep_bytes -= image.nbytes + ids.nbytes
+                if keep_bytes >= 0:
+                    kept[i] = image, ids
+        except BaseException:  # Ctrl-C above all: what waits is not looked at
+            threads.shutdown(cancel_futures=True)
+            raise
     if not len(dataset):
         raise BadData(f"{where} is empty; take it out of the recipe")
     odds = draw_odds(counts[:, : len(codes.label_set.parts)])
