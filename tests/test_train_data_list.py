@@ -15,7 +15,7 @@ from dataset_folders import draw, write_coco_keypoints
 from evaluate_world import write_packed
 from faceparts.errors import BadData
 from faceparts.evaluate import held_out
-from faceparts.train.config import Source
+from faceparts.train.config import Distill, Source
 from faceparts.train.data_list import Used, used_by, write_data
 from train_world import HEADS, PARTS, write_world
 
@@ -153,3 +153,10 @@ def test_audit_proves_or_refuses_with_it(tmp_path: Path) -> None:
     refused = call(*audit, "--trained-on-list", path)
     assert refused.code == 2
     assert "2 of these pictures are in the list of training pictures" in refused.err
+
+
+def test_nets_that_taught_are_named(world: Path, tmp_path: Path) -> None:
+    voted = replace(TRAIN, vote=("partnet", "runs/other.int8.onnx"))
+    recipe = replace(PARTS, data=(voted,), distill=Distill("teachers/big.tflite", 0.5), init="a")
+    found = written(used_by(recipe), world, tmp_path / "data.json")
+    assert found["started_from"] == ["a", "partnet", "other", "big"]

@@ -38,6 +38,7 @@ class Used:
         chose: sources whose pictures choose the checkpoint.
         negatives: folder of pictures without people that are learnt from; empty = none.
         init: exported net that the training starts from: it has learnt from pictures before.
+        taught_by: nets whose answers are learnt from (`distill`, `vote`): the same is true of them.
     """
 
     name: str
@@ -45,11 +46,14 @@ class Used:
     chose: Sequence[Source] = ()
     negatives: str = ""
     init: str = ""
+    taught_by: Sequence[str] = ()
 
 
 def used_by(recipe: Recipe) -> Used:
     """What a recipe uses. Occluders are left out: nothing is measured on them."""
-    return Used(recipe.name, recipe.data, recipe.val, recipe.negatives, recipe.init)
+    voters = [model for source in recipe.data for model in source.vote]
+    taught_by = [*voters, *([recipe.distill.model] if recipe.distill.model else ())]
+    return Used(recipe.name, recipe.data, recipe.val, recipe.negatives, recipe.init, taught_by)
 
 
 def write_data(used: Used, root: Path, path: Path, *, resumed: bool = False) -> None:
@@ -70,7 +74,8 @@ def write_data(used: Used, root: Path, path: Path, *, resumed: bool = False) -> 
     pictures = [row for source in used.learnt for row in _rows_of(source, root)]
     pictures += _rows_of_negatives(root / used.negatives) if used.negatives else ()
     chose = [row for source in used.chose for row in _rows_of(source, root)]
-    began = [PurePath(used.init).name.partition(".")[0]] if used.init else []
+    before_it = (used.init, *used.taught_by)
+    began = [PurePath(model).name.partition(".")[0] for model in before_it if model]
     if resumed and path.exists():
         before = _read(path)
         pictures, chose = before["pictures"] + pictures, before["chose"] + chose
