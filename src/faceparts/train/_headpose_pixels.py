@@ -151,7 +151,10 @@ def _fit(
     model = ExtraTreesClassifier(
         how.trees, min_samples_leaf=how.min_leaf, random_state=seed, n_jobs=threads
     )
-    return model.fit(rows, ids, sample_weight=np.sqrt(weight / weight.mean()))
+    model.fit(rows, ids, sample_weight=np.sqrt(weight / weight.mean()))
+    return model.set_params(
+        n_jobs=1
+    )  # threads would wait for each other on hundreds of small photos
 
 
 def _look(
