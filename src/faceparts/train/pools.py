@@ -114,7 +114,7 @@ def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool
     with ThreadPoolExecutor(available_cores() if voters else 1) as threads:
         found = threads.map(read, range(len(dataset))) if voters else map(read, range(len(dataset)))
         words = f"vote on {source.root}"
-        bar = tqdm(found, words, len(dataset), file=sys.stderr, disable=voters is None)
+        bar = tqdm(found, words, len(dataset), file=sys.stderr, disable=not voters, mininterval=1)
         try:
             for i, (image, ids) in enumerate(bar):
                 counts[i] = np.bincount(ids.ravel(), minlength=256)
