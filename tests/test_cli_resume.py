@@ -275,8 +275,8 @@ def test_a_long_run_tells_how_far_it_is(
         return publish(done, paths)
 
     monkeypatch.setattr(_session, "_publish", noted)
-    monkeypatch.setattr(_session._Clock, "EVERY_S", 0.0)
-    monkeypatch.setattr(_session._Clock, "SHARE", 0.0)
+    monkeypatch.setattr(_resume.Clock, "EVERY_S", 0.0)
+    monkeypatch.setattr(_resume.Clock, "SHARE", 0.0)
     assert run(net, photos, tmp_path / "out").code == 0
     assert counts == [("running", n) for n in range(4)] + [("done", 3)]
 

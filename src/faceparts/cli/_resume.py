@@ -1,8 +1,12 @@
-"""Going on with a run that was interrupted: what its report tells is done is not done again."""
+"""Going on with a run that was interrupted: what its report tells is done is not done again.
+
+For that a running command writes its report every now and then, see `Clock`.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -159,3 +163,26 @@ def _holds(entry: Mapping[str, Any], started: float, item: InputFile, out_dir: P
     except OSError:
         return False
     return unchanged and all((out_dir / name).exists() for name in entry["outputs"])
+
+
+class Clock:
+    """When a long run should tell again how far it is: at most `SHARE` of its time."""
+
+    EVERY_S = 30.0
+    SHARE = 0.05
+
+    def __init__(self) -> None:
+        self._next = time.perf_counter() + self.EVERY_S
+        self._start = 0.0
+
+    def is_due(self) -> bool:
+        """Whether it is time."""
+        return time.perf_counter() >= self._next
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        now = time.perf_counter()
+        rest = (now - self._start) / self.SHARE if self.SHARE else 0.0
+        self._next = now + max(self.EVERY_S, rest)

@@ -245,7 +245,7 @@ class Session:
 
         # Marks the folder as results from the first moment on, even if the process is killed.
         _publish(tell("running"), reports)
-        clock = _Clock()
+        clock = _resume.Clock()
         with (
             tqdm(
                 total=len(todo),
@@ -328,29 +328,6 @@ class Session:
         if path.exists() and not self.common.force:
             path.rename(_free_name(path))
         return [path] if asked is None else [path, asked]
-
-
-class _Clock:
-    """When a long run should tell again how far it is: at most `SHARE` of its time."""
-
-    EVERY_S = 30.0
-    SHARE = 0.05
-
-    def __init__(self) -> None:
-        self._next = time.perf_counter() + self.EVERY_S
-        self._start = 0.0
-
-    def is_due(self) -> bool:
-        """Whether it is time."""
-        return time.perf_counter() >= self._next
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        now = time.perf_counter()
-        rest = (now - self._start) / self.SHARE if self.SHARE else 0.0
-        self._next = now + max(self.EVERY_S, rest)
 
 
 def _publish(done: Mapping[str, Any], paths: Iterable[Path]) -> str:
