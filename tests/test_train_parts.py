@@ -303,7 +303,8 @@ def test_the_recipe_says_what_is_drawn_on(key: str, world: Path) -> None:
     pictures, ids = 0, 0
     for seed in range(25):
         one, two = (
-            t._augment(*t.pools[0][0], 64, np.random.default_rng(seed)) for t in (without, with_it)
+            t._augment(*t.pools[0][0], None, 64, np.random.default_rng(seed))
+            for t in (without, with_it)
         )
         assert one[1].shape == two[1].shape
         pictures += bool((one[1] != two[1]).any())

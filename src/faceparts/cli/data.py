@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from faceparts.cli._data_answers_options import answers
+
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -393,4 +395,5 @@ def pseudolabel(
     )
 
 
+data.add_command(answers)
 COMMAND = data

@@ -60,6 +60,58 @@ def warp(
     return np.asarray(warped, np.uint8), np.asarray(ids, np.uint8)
 
 
+def warp_answers(
+    answers: NDArray[np.uint8],
+    source_hw: tuple[int, int],
+    matrix: NDArray[np.float64],
+    size_px: int,
+    *,
+    mirror: bool = False,
+) -> NDArray[np.uint8]:
+    """The same map for a picture's answers, which are smaller than it.
+
+    Args:
+        answers: (h, w, K) of a picture of ``source_hw``.
+        source_hw: size of the picture that ``matrix`` maps.
+        matrix: as in `warp`.
+        size_px: side of the square.
+        mirror: flip the square left-right afterwards; the sides of the parts stay.
+
+    Returns:
+        (S / 2, S / 2, K) uint8: the answers of the pixels in even rows and columns; 0 outside.
+    """
+    grow = np.array([source_hw[1] / answers.shape[1], source_hw[0] / answers.shape[0]])
+    own = np.empty((2, 3))
+    own[:, :2] = matrix[:, :2] * grow
+    own[:, 2] = matrix[:, 2] + matrix[:, :2] @ ((grow - 1) / 2)  # pixel centres
+    if mirror:
+        own[0] *= -1
+        own[0, 2] += size_px - 1
+    half = size_px // 2
+    warped = cv2.warpAffine(answers, own / 2, (half, half), flags=cv2.INTER_LINEAR)
+    return np.asarray(warped, np.uint8).reshape(half, half, answers.shape[2])
+
+
+def sharpener(temperature: float) -> NDArray[np.uint8]:
+    """(256,) uint8: what probabilities (255 = 1) become at a temperature, but for their sum.
+
+    Below 1 the likely becomes likelier, above 1 less so. What is not 0 stays at least 1.
+    """
+    ramp = np.arange(256) / 255
+    table = np.rint(255 * ramp ** (1 / temperature)).astype(np.uint8)
+    table[1:] = np.maximum(table[1:], 1)
+    return table
+
+
+def silence(answers: NDArray[np.uint8], changed: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """(h, w, K) answers without what was said of pixels that have changed since: (H, W) bool."""
+    if not changed.any():
+        return answers
+    size = (answers.shape[1], answers.shape[0])
+    share = cv2.resize(changed.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.where(share[..., None] > 0, np.uint8(0), answers)
+
+
 def mirror_table(label_set: LabelSet) -> NDArray[np.uint8]:
     """(256,) uint8: what every id becomes when the picture flips; `IGNORE` stays `IGNORE`."""
     table = np.full(256, IGNORE, np.uint8)

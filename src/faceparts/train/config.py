@@ -11,6 +11,7 @@ from typing import Any
 
 from faceparts import folder, labels
 from faceparts.errors import BadRecipe
+from faceparts.train._teaching import check_teaching
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 """Folder of the shipped recipes."""
@@ -84,6 +85,9 @@ class Source:
         vote: parsers (shipped names or weights files) that decide together with the labels what a
             pixel is, see `train.vote`; looking at all pictures takes minutes at every start.
         given: weight of the given label against theirs, 0..1.
+        answers: folder below the data root with what parsers said of its pictures ('faceparts data
+            answers'): they decide the labels as `vote` does, without looking again, and are learnt
+            besides where ``distill`` has a weight.
     """
 
     name: str
@@ -96,6 +100,7 @@ class Source:
     partial: bool = False
     vote: tuple[str, ...] = ()
     given: float = 0.25
+    answers: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,10 @@ class Distill:
 
     Args:
         model: shipped name or weights file (ONNX, forest, or TFLite with a card beside it); a
-            path is taken from the data root on.
-        weight: weight of the divergence in the loss; 0 = no teacher.
-        temperature: above 1 the teacher's second thoughts count more.
+            path is taken from the data root on. Empty: the ``answers`` of the sources.
+        weight: weight of the divergence in the loss; 0 = nothing is learnt besides the labels.
+        temperature: above 1 the teacher's second thoughts count more, below 1 less; a net that
+            doubts itself too much needs less.
     """
 
     model: str = ""
@@ -375,24 +381,7 @@ def check(recipe: Recipe, where: str) -> None:
         value = getattr(recipe, name)
         if not low <= value <= high:
             raise BadRecipe(f"{where}: {name} = {value}; wanted {low}..{high}")
-    teacher = recipe.distill
-    if (
-        teacher.weight < 0
-        or teacher.temperature <= 0
-        or bool(teacher.model) != (teacher.weight > 0)
-    ):
-        raise BadRecipe(
-            f"{where}: distill: model = {teacher.model!r}, weight = {teacher.weight}, temperature "
-            f"= {teacher.temperature}; wanted a model, a weight and a temperature above 0"
-        )
-    for source in recipe.data:
-        if source.weight < 0 or not 0 <= source.trust <= 1:
-            raise BadRecipe(
-                f"{where}: data {source.name!r}: weight = {source.weight}, trust = {source.trust}; "
-                "wanted at least 0 and 0..1"
-            )
-        if not 0 <= source.given <= 1:
-            raise BadRecipe(f"{where}: data {source.name!r}: given = {source.given}; wanted 0..1")
+    check_teaching(recipe, where)
 
 
 def phase_at(recipe: Recipe, progress: float) -> Phase:

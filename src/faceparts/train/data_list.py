@@ -18,6 +18,7 @@ from faceparts import folder
 from faceparts.errors import BadData
 from faceparts.evaluate.run_parts import file_hash, hash_pixels
 from faceparts.streams.files import write_atomic
+from faceparts.train import answers
 from faceparts.train.config import Recipe, Source
 
 FILE = "data.json"
@@ -38,7 +39,8 @@ class Used:
         chose: sources whose pictures choose the checkpoint.
         negatives: folder of pictures without people that are learnt from; empty = none.
         init: exported net that the training starts from: it has learnt from pictures before.
-        taught_by: nets whose answers are learnt from (`distill`, `vote`): the same is true of them.
+        taught_by: nets whose answers are learnt from (`distill`, `vote`): the same is true of them,
+            as of those whose ``answers`` a source has.
     """
 
     name: str
@@ -74,7 +76,8 @@ def write_data(used: Used, root: Path, path: Path, *, resumed: bool = False) -> 
     pictures = [row for source in used.learnt for row in _rows_of(source, root)]
     pictures += _rows_of_negatives(root / used.negatives) if used.negatives else ()
     chose = [row for source in used.chose for row in _rows_of(source, root)]
-    before_it = (used.init, *used.taught_by)
+    answered = [net for source in used.learnt for net in _nets_of(source, root)]
+    before_it = (used.init, *used.taught_by, *answered)
     began = [PurePath(model).name.partition(".")[0] for model in before_it if model]
     if resumed and path.exists():
         before = _read(path)
@@ -88,6 +91,20 @@ def write_data(used: Used, root: Path, path: Path, *, resumed: bool = False) -> 
         "chose": _each_once(chose),
     }
     write_atomic(path, (json.dumps(found, indent=1) + "\n").encode(), force=True)
+
+
+def _nets_of(source: Source, root: Path) -> list[str]:
+    """The nets whose answers a source has, as the report beside them says."""
+    if not source.answers:
+        return []
+    path = root / source.answers / answers.REPORT
+    try:
+        return [str(net["net"]) for net in json.loads(path.read_text(encoding="utf-8"))["nets"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadData(
+            f"{path}: does not say whose answers these are ({type(error).__name__}); write them "
+            "with 'faceparts data answers'"
+        ) from error
 
 
 def _rows_of(source: Source, root: Path) -> Iterator[Row]:

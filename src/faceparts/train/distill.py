@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import warnings as py_warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,16 +122,18 @@ class TfliteSegmenter:
         self._path = path
         self._card, tensor = _read_card(path)
         self._label_set = labels.get(self._card.label_set)
-        options: dict[str, Any] = {}
-        if tensor is not None:  # inner tensors outlive a run only without delegates
+        plain: dict[str, Any] = {}
+        if tensor is not None:  # inner tensors are sure to outlive a run only without delegates
             kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-            options = {
+            plain = {
                 "experimental_preserve_all_tensors": True,
                 "experimental_op_resolver_type": kind,
             }
         try:
-            self._net: Any = Interpreter(str(path), num_threads=1, **options)
+            self._net: Any = Interpreter(str(path), num_threads=1, **plain)
             self._net.allocate_tensors()
+            if tensor is not None:
+                self._net = _faster(self._net, Interpreter, path, tensor)
         except (ValueError, RuntimeError, OSError) as error:
             raise BadWeights(f"{path}: not a readable TFLite file ({error})") from error
         (self._input,) = self._net.get_input_details()[:1]
@@ -187,8 +190,34 @@ class TfliteSegmenter:
         real = values.astype(np.float32)
         real = (real - zero) * scale if scale else real
         if self._card.output == "logits":
-            real = np.exp(real - real.max(axis=0))
+            real = torch.from_numpy(real).softmax(0).numpy()
         return np.ascontiguousarray(real / real.sum(axis=0).clip(1e-9))
+
+
+def _faster(slow: Any, make: Any, path: Path, tensor: int) -> Any:
+    """The interpreter with delegates, several times as fast, if it leaves the inner tensor alone.
+
+    Both look at the same noise. Kernels of quantised nets round differently (4 % of the spread was
+    seen); what was overwritten has nothing in common.
+    """
+    with py_warnings.catch_warnings():
+        py_warnings.simplefilter(
+            "ignore"
+        )  # keeping tensors is announced as a debugging aid
+        fast = make(str(path), num_threads=1, experimental_preserve_all_tensors=True)
+    fast.allocate_tensors()
+    (entry,) = slow.get_input_details()[:1]
+    noise = np.random.default_rng(0).normal(0, 0.5, entry["shape"]).astype(np.float32)
+    try:
+        seen = []
+        for net in (slow, fast):
+            net.set_tensor(entry["index"], _quantized(noise, entry))
+            net.invoke()
+            seen.append(np.asarray(net.get_tensor(tensor), np.float32))
+    except (ValueError, RuntimeError):  # no such tensor, which is said later
+        return slow
+    apart = np.abs(seen[0] - seen[1]).mean()
+    return fast if apart <= 0.1 * max(float(seen[0].std()), 1e-6) else slow
 
 
 def _quantized(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Weighted cross entropy + Dice in one pass, with the gradient written out.
+"""Weighted cross entropy, Dice and kept answers in one pass, with the gradient written out.
 
 Soft-max over 19 full-resolution maps and the tape that autograd keeps of it took more than half of
 a training step on a CPU. Here the probabilities are computed once, and the gradient with respect to
@@ -15,12 +15,17 @@ from torch.autograd.function import once_differentiable
 
 
 class _EntropyAndDice(torch.autograd.Function):
-    """See `entropy_and_dice`; both values are differentiable, with different factors."""
+    """See `entropy_and_dice`; all values are differentiable, with different factors."""
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, target: Tensor, pixel_weight: Tensor, known: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        ctx: Any,
+        logits: Tensor,
+        target: Tensor,
+        pixel_weight: Tensor,
+        known: Tensor,
+        answers: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         probs = torch.softmax(logits, dim=1, dtype=torch.float32)
         rows = torch.arange(len(target))
         picked = probs[rows, target]
@@ -35,16 +40,19 @@ class _EntropyAndDice(torch.autograd.Function):
         below = spread + area + 1
         score = (2 * overlap + 1) / below
         dice = 1 - score[occurs].mean() if bool(occurs.any()) else logits.new_zeros(()).float()
+        distill, ctx.aim = logits.new_zeros(()).float(), None
+        if answers is not None:
+            distill, ctx.aim = _aim(_every_second(probs, answers), answers)
         ctx.save_for_backward(probs, target, pixel_weight / total_weight, inside, picked)
         share = occurs / occurs.sum().clamp_min(1)
         ctx.per_class = (share * score / below, share * 2 / below)
         ctx.dtype = logits.dtype
-        return entropy, dice
+        return entropy, dice, distill
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        by_entropy, by_dice = grads
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        by_entropy, by_dice, by_distill = grads
         probs, target, pixel_weight, inside, picked = ctx.saved_tensors
         everywhere, at_target = ctx.per_class
         # d dice / d p[m, k] = inside[m] * (everywhere[k] - [k == target[m]] * at_target[k])
@@ -56,13 +64,38 @@ class _EntropyAndDice(torch.autograd.Function):
         scale += (weight - push * mean)[:, None]
         scale *= probs  # = probs, used up: backward runs once
         scale[torch.arange(len(target)), target] -= weight + push * hit
-        return scale.to(ctx.dtype), None, None, None
+        if ctx.aim is not None:
+            aim, share = ctx.aim
+            apart = _every_second(probs, aim) - aim
+            _every_second(scale, aim).addcmul_(apart, (by_distill * share)[..., None])
+        return scale.to(ctx.dtype), None, None, None, None
+
+
+def _every_second(maps: Tensor, answers: Tensor) -> Tensor:
+    """(N, h, w, K) view of (N * 2h * 2w, K): the pixels that answers speak of."""
+    count, height, width, parts = answers.shape
+    return maps.view(count, 2 * height, 2 * width, parts)[:, ::2, ::2]
+
+
+def _aim(probs: Tensor, answers: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Mean cross entropy of the answers; what they are, and each pixel's share of that mean."""
+    aim = answers.to(torch.float32)
+    total = aim.sum(-1)
+    says = total > 0
+    aim *= torch.where(says, 1 / total.clamp_min(1), 0)[..., None]
+    entropy = -(aim * probs.clamp_min(1e-30).log()).sum()
+    count = says.sum().clamp_min(1)
+    return entropy / count, (aim, says / count)
 
 
 def entropy_and_dice(
-    logits: Tensor, target: Tensor, pixel_weight: Tensor, known: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Weighted mean cross entropy, and 1 - soft Dice over the whole batch.
+    logits: Tensor,
+    target: Tensor,
+    pixel_weight: Tensor,
+    known: Tensor,
+    answers: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weighted mean cross entropy, 1 - soft Dice over the whole batch, and what answers say.
 
     Dice (Milletari et al., "V-Net", 3DV 2016) is one value a part, mean over the parts that occur
     among the known pixels; 0 if no pixel is known.
@@ -72,12 +105,15 @@ def entropy_and_dice(
         target: (N, H, W) int64 in 0..K-1, also where unknown.
         pixel_weight: (N, H, W) float32 >= 0; the entropy is divided by its sum (at least 1).
         known: (N, H, W) bool; other pixels are outside the Dice term.
+        answers: (N, H / 2, W / 2, K) uint8, in proportion, of the pixels in even rows and columns;
+            those that are 0 throughout are silent.
 
     Returns:
-        Two float32 scalars.
+        Three float32 scalars; the third is the mean cross entropy of the answers, scaled to sum to
+        1, over pixels that are not silent, 0 without any.
     """
     flat = logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
-    entropy, dice = _EntropyAndDice.apply(  # type: ignore[no-untyped-call]  # torch types it so
-        flat, target.reshape(-1), pixel_weight.reshape(-1), known.reshape(-1)
+    entropy, dice, distill = _EntropyAndDice.apply(  # type: ignore[no-untyped-call]  # torch types
+        flat, target.reshape(-1), pixel_weight.reshape(-1), known.reshape(-1), answers
     )
-    return entropy, dice
+    return entropy, dice, distill

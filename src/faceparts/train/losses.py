@@ -225,3 +225,19 @@ def distill_sums(logits: Tensor, teacher: Tensor, temperature: float) -> Sums:
     log_own = F.log_softmax(logits.float() / temperature, dim=1)
     apart = (log_aim.exp() * (log_aim - log_own)).sum(1) * says
     return {"distill": apart.sum() * temperature**2, "taught": says.sum().float()}
+
+
+def answer_sums(logits: Tensor, answers: Tensor) -> Sums:
+    """Cross entropy of the net against kept answers, as `fused.entropy_and_dice` has it.
+
+    Args:
+        logits: (N, K, H, W) of the net.
+        answers: (N, H / 2, W / 2, K) uint8, in proportion, of the pixels in even rows and columns;
+            those that are 0 throughout are silent.
+    """
+    aim = answers.permute(0, 3, 1, 2).float()
+    total = aim.sum(1)
+    says = total > 0
+    log_own = F.log_softmax(logits[..., ::2, ::2].float(), dim=1)
+    entropy = -(aim * log_own).sum(1) / total.clamp_min(1) * says
+    return {"distill": entropy.sum(), "taught": says.sum().float()}

@@ -51,6 +51,8 @@ class Batch:
         trusted: (N,) bool: labels are right.
         keys: names of the pictures.
         teacher: (N, K, s, s) probabilities by a teacher; all 0 where it says nothing.
+        answers: (N, S / 2, S / 2, K) uint8 kept answers, in proportion, of the pixels in even rows
+            and columns; all 0 where there are none.
     """
 
     images: Tensor
@@ -59,6 +61,7 @@ class Batch:
     trusted: Tensor
     keys: tuple[str, ...] = ()
     teacher: Tensor | None = None
+    answers: Tensor | None = None
 
 
 def make_task(recipe: Recipe, root: Path) -> PartsTask:
@@ -107,7 +110,9 @@ class PartsTask:
         self.stuff = {"clothes": textures, "background": (*textures, *others)}
         self.grafts: Grafts | None = collect(first, self.label_set) if recipe.graft else None
         self.teacher: Teacher | None = None
-        if recipe.distill.weight:
+        self.taught = bool(recipe.distill.weight) and not recipe.distill.model
+        self.sharpen = augment.sharpener(recipe.distill.temperature)
+        if recipe.distill.model:
             self.teacher = load_teacher(recipe.distill.model, root, self.label_set)
         self.names = recipe.loss or LOSS
 
@@ -121,13 +126,19 @@ class PartsTask:
         images, ids = np.empty((count, size, size, 3), np.uint8), np.empty((count, size, size), int)
         bare = np.empty_like(images)
         covered = np.zeros((count, size, size), bool)
+        half = (count, size // 2, size // 2, self.outputs)
+        said = np.zeros(half, np.uint8) if self.taught else None
         weight, trusted, keys = np.empty(count, np.float32), np.empty(count, bool), []
         for i in range(count):
             rng = np.random.default_rng((self.recipe.seed, size, step * count + i))
             pool = self.pools[int(rng.choice(len(self.pools), p=self.shares))]
             pick = int(rng.choice(len(pool), p=pool.odds))
-            bare[i], image, ids[i] = self._augment(*pool[pick], size, rng)
+            answers = pool.answers(pick) if self.taught else None
+            bare[i], image, ids[i], answers = self._augment(*pool[pick], answers, size, rng)
             covered[i] = (bare[i] != image).any(-1)
+            if said is not None and answers is not None:
+                silent = covered[i, ::2, ::2] | (answers.sum(-1) <= 127)
+                said[i] = np.where(silent[..., None], 0, self.sharpen[answers])
             images[i] = augment.photometric(image, rng)
             weight[i], trusted[i] = pool.source.weight, pool.source.trust >= 1
             keys.append(pool.keys[pick])
@@ -138,26 +149,40 @@ class PartsTask:
             torch.from_numpy(trusted),
             tuple(keys),
             self.teacher.batch(bare, covered) if self.teacher else None,
+            torch.from_numpy(said) if said is not None else None,
         )
 
     def _augment(
-        self, image: Image, ids: NDArray[np.uint8], size_px: int, rng: np.random.Generator
-    ) -> tuple[Image, Image, NDArray[np.uint8]]:
-        """All that changes labels too: the picture before and after pasting, and its ids."""
+        self,
+        image: Image,
+        ids: NDArray[np.uint8],
+        answers: NDArray[np.uint8] | None,
+        size_px: int,
+        rng: np.random.Generator,
+    ) -> tuple[Image, Image, NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """All that changes labels too: the picture before and after pasting, ids, and answers."""
+        given = ids
         if self.grafts is not None and rng.random() < self.recipe.graft:
             image, ids = self.grafts.graft(image, ids, rng, self.label_set)
         if rng.random() < self.recipe.jewels:
             image, ids = jewels.adorn(image, ids, rng, self.label_set)
         matrix = augment.random_affine(image.shape[:2], size_px, rng)
+        changed = ids != given
         image, ids = augment.warp(image, ids, matrix, size_px)
-        if rng.random() < 0.5:
+        flip = rng.random() < 0.5
+        if answers is not None:
+            answers = augment.silence(answers, changed)
+            answers = augment.warp_answers(answers, given.shape, matrix, size_px, mirror=flip)
+        if flip:
             image, ids = augment.mirror(image, ids, self.mirror)
+            if answers is not None:
+                answers = answers[..., self.label_set.mirror]
         if rng.random() < self.recipe.restyle:
             image = restyle(image, ids, self.stuff, rng, self.label_set)
         bare = image
         if self.occluders is not None and rng.random() < self.recipe.occlude:
             image, ids = self.occluders.paste(image, ids, rng, self.label_set)
-        return bare, image, ids
+        return bare, image, ids, answers
 
     def loss(
         self, net: nn.Module, batch: Batch, progress: float
@@ -169,9 +194,10 @@ class PartsTask:
             return self.total(self.sums(net, batch, progress))
         logits = net(batch.images)  # on the processor one pass for both losses is twice as fast
         truth, ids = self._truth(logits, batch, progress)
-        both = entropy_and_dice(logits, truth.target, truth.weight, truth.known)
+        every = entropy_and_dice(logits, truth.target, truth.weight, truth.known, batch.answers)
         coarse = losses.coarse_sums(logits, ids, self.codes)
-        found = dict(zip(("ce", "dice"), both, strict=True))
+        names = ("ce", "dice") if batch.answers is None else ("ce", "dice", "distill")
+        found = dict(zip(names, every, strict=False))
         return self._weigh(found, coarse)
 
     def sums(self, net: nn.Module, batch: Batch, progress: float) -> losses.Sums:
@@ -182,6 +208,8 @@ class PartsTask:
         found |= losses.coarse_sums(logits, ids, self.codes)
         if batch.teacher is not None:
             found |= losses.distill_sums(logits, batch.teacher, self.recipe.distill.temperature)
+        if batch.answers is not None:
+            found |= losses.answer_sums(logits, batch.answers)
         return found
 
     def total(self, sums: losses.Sums) -> tuple[Tensor, dict[str, float]]:
@@ -198,6 +226,7 @@ class PartsTask:
             total = total + (by_picture or 1.0) * found["coarse"]
         if "distill" in sums:
             found["distill"] = sums["distill"] / sums["taught"].clamp_min(1)
+        if "distill" in found:
             total = total + self.recipe.distill.weight * found["distill"]
         return total, {name: value.item() for name, value in found.items()}
 

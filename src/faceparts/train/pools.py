@@ -14,10 +14,11 @@ from tqdm import tqdm
 
 from faceparts import folder
 from faceparts.errors import BadData
+from faceparts.train import answers
 from faceparts.train.clean import sort_sides
 from faceparts.train.codes import Codes, to_trained
 from faceparts.train.config import Source
-from faceparts.train.vote import Voters, load_voters
+from faceparts.train.vote import Voters, decide, load_voters
 from faceparts.types import IGNORE, Image, LabelSet
 from faceparts.weights import available_cores
 
@@ -38,6 +39,7 @@ class Pool:
         kept: pictures that stay in memory, by number.
         odds: (N,) probability of every picture; sums to 1.
         pixels: (256,) number of pixels of every id over all pictures.
+        answers: number of a picture -> (h, w, K) uint8 of `answers.read`, or `None`.
     """
 
     source: Source
@@ -46,6 +48,7 @@ class Pool:
     odds: NDArray[np.float64]
     pixels: NDArray[np.int64]
     kept: dict[int, Labelled] = field(default_factory=dict)
+    answers: Callable[[int], NDArray[np.uint8] | None] = lambda _: None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -54,6 +57,11 @@ class Pool:
         if not 0 <= i < len(self.keys):
             raise IndexError(i)
         return self.kept[i] if i in self.kept else self.read(i)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of what is kept."""
+        return sum(image.nbytes + ids.nbytes for image, ids in self.kept.values())
 
     def __iter__(self) -> Iterator[Labelled]:
         return (self[i] for i in range(len(self)))
@@ -65,17 +73,19 @@ def read_pools(sources: Sequence[Source], root: Path, codes: Codes) -> list[Pool
     left = KEEP_BYTES
     for source in sources:
         found.append(read_pool(source, root, codes, left))
-        left -= sum(image.nbytes + ids.nbytes for image, ids in found[-1].kept.values())
+        left -= found[-1].bytes
     return found
 
 
 def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool:
     """Read every picture of a source once, and keep as many decoded as fit into ``keep_bytes``.
 
-    With ``vote`` in the source its labels are decided anew, which a bar on stderr follows.
+    With ``vote`` in the source its labels are decided anew, which a bar on stderr follows; with
+    ``answers`` by what was said before.
 
     Raises:
-        BadData: a file is missing or damaged, or the source says nothing about the trained parts.
+        BadData: a file is missing or damaged, also of the answers, or the source says nothing about
+            the trained parts.
         BadWeights: a voter's file is missing or damaged, or knows none of the trained parts.
     """
     module = folder.load("faceparts.datasets", source.name)
@@ -102,13 +112,22 @@ def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool
                 f"{sample.image.shape[1]}x{sample.image.shape[0]}; wanted the same size"
             )
         keys[i] = f"{source.root}/{sample.key}"
+        files[i] = root / source.answers / f"{sample.key}.png", ids.shape
         ids = table[ids]
+        if source.answers:
+            probs = answers.enlarge(asked(i), ids.shape)
+            return sample.image, decide(probs, sample.image, ids, source.given, codes.parts)
         return sample.image, voters.vote(sample.image, ids) if voters else ids
+
+    def asked(i: int) -> NDArray[np.uint8]:
+        path, picture_hw = files[i]
+        return answers.read(path, len(codes.label_set.parts), picture_hw)
 
     voters: Voters | None = None
     if source.vote:
         voters = load_voters(source.vote, root, codes.label_set, source.given, codes.parts)
     keys = [""] * len(dataset)
+    files: dict[int, tuple[Path, tuple[int, int]]] = {}
     kept: dict[int, Labelled] = {}
     counts = np.zeros((len(dataset), 256), np.int64)
     with ThreadPoolExecutor(available_cores() if voters else 1) as threads:
@@ -127,7 +146,8 @@ def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool
     if not len(dataset):
         raise BadData(f"{where} is empty; take it out of the recipe")
     odds = draw_odds(counts[:, : len(codes.label_set.parts)])
-    return Pool(source, tuple(keys), read, odds, counts.sum(axis=0), kept)
+    found_answers = asked if source.answers else lambda _: None
+    return Pool(source, tuple(keys), read, odds, counts.sum(axis=0), kept, found_answers)
 
 
 def draw_odds(counts: NDArray[np.int64], often: float = 0.15) -> NDArray[np.float64]:

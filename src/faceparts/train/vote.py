@@ -57,21 +57,41 @@ class Voters:
             image: (H, W, 3) RGB with one face.
             ids: (H, W) given ids of the trained set, codes of several parts, or `IGNORE`.
         """
-        probs = np.asarray(sum(self._ask(net, image, ids) for net in self.nets), np.float32)
-        probs /= len(self.nets)
+        each = (answer(net, image, ids, self.label_set) for net in self.nets)
+        probs = np.asarray(sum(each), np.float32) / np.float32(len(self.nets))
         return decide(probs, image, ids, self.given, self.codes)
 
-    def _ask(self, net: Teacher, image: Image, ids: NDArray[np.uint8]) -> Probs:
-        """(K, H, W) one net's answer."""
-        height, width = ids.shape
-        whole = Head((0, 0, width, height), 1, Head.no_points())
-        probs, _ = _look_twice(net, image, whole)
-        box = head_box(np.where(ids < len(self.label_set.parts), ids, 0), self.label_set)
-        if box is not None:
-            close, seen = _look_twice(net, image, Head(box, 1, Head.no_points()))
-            share = np.where(seen, np.float32(CLOSE), np.float32(0))
-            probs += share * (close - probs)
-        return probs
+
+def answer(
+    net: Teacher,
+    image: Image,
+    ids: NDArray[np.uint8],
+    label_set: LabelSet,
+    *,
+    closer: bool = True,
+) -> Probs:
+    """What a net says of a picture: (K, H, W) probabilities, straight and mirrored, far and near.
+
+    Args:
+        net: the parser.
+        image: (H, W, 3) RGB with one face.
+        ids: (H, W) what is known of it: the closer look is at the head in it, if there is one.
+        label_set: what the ids and K stand for.
+        closer: look closer too, which takes twice the time.
+    """
+    height, width = ids.shape
+    side, margin = max(height, width), net.segmenter.card.margin
+    inset = side * (1 - 1 / (1 + 2 * margin)) / 2  # with its margin the cut is the whole picture
+    inner = (width / 2 - side / 2 + inset, height / 2 - side / 2 + inset)
+    box = (*inner, width - inner[0], height - inner[1])
+    probs, _ = _look_twice(net, image, Head(box, 1, Head.no_points()))
+    known = np.where(ids < len(label_set.parts), ids, 0)
+    head = head_box(known, label_set) if closer else None
+    if head is not None:
+        close, seen = _look_twice(net, image, Head(head, 1, Head.no_points()))
+        share = np.where(seen, np.float32(CLOSE), np.float32(0))
+        probs += share * (close - probs)
+    return probs
 
 
 def load_voters(
@@ -137,5 +157,5 @@ def _look_twice(net: Teacher, image: Image, head: Head) -> tuple[Probs, NDArray[
     blank = Crop(np.empty((side, side, 3), np.uint8), grid, (height, width))
     both = [look(net.segmenter, image, head, blank, mirror=m) for m in (False, True)]
     mean = (both[0][0] + both[1][0])[:, :height, :width] / 2
-    own = np.einsum("khw,kj->jhw", mean, net.table)
+    own = np.tensordot(net.table, mean, (0, 0))
     return np.asarray(own, np.float32), both[0][1][:height, :width]

@@ -9,7 +9,7 @@ everything did; see docs/training.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceparts.errors import BadWeights
-from faceparts.train.nets._blocks import Context, conv, init_weights
+from faceparts.train.nets._blocks import Context, Residual, conv, init_weights
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ SKIPS = (0, 1, 2, 4)
 
 DECODER = (24, 48, 80, 96)
 """Channels of the decoder at those sizes."""
+
+BLOCKS = (0, 0, 0, 0)
+"""Residual pairs of the decoder at those sizes."""
 
 _EPS, _MOMENTUM = 1e-3, 0.05
 _NORM = ("weight", "bias", "running_mean", "running_var")
@@ -82,6 +85,7 @@ class LiteNet(nn.Module):
         stages: the encoder, see `STAGES`; the last one halves the picture a fifth time.
         decoder: channels of the decoder from the largest maps to the smallest.
         stem: channels of the first convolution.
+        blocks: residual pairs of the decoder at each of its sizes; a fresh pair changes nothing.
     """
 
     def __init__(
@@ -90,8 +94,11 @@ class LiteNet(nn.Module):
         stages: tuple[Stage, ...] = STAGES,
         decoder: tuple[int, ...] = DECODER,
         stem: int = STEM,
+        blocks: Sequence[int] = BLOCKS,
     ) -> None:
         super().__init__()
+        if len(blocks) != len(decoder):
+            raise ValueError(f"litenet: blocks = {list(blocks)}; wanted {len(decoder)} of them")
         self.plan = stages
         self.stem = _unit(3, stem, 3, 2)
         widths = (stem, *(s.channels for s in stages))
@@ -114,6 +121,10 @@ class LiteNet(nn.Module):
             nn.Conv2d(stages[i].channels, a, 1) for a, i in zip(decoder, SKIPS, strict=True)
         )
         self.decode = nn.ModuleList(conv(a, a) for a in decoder)
+        self.refine = nn.ModuleList(
+            nn.Sequential(*(Residual(width) for _ in range(count)))
+            for width, count in zip(decoder, blocks, strict=True)
+        )
         self.head = nn.Conv2d(decoder[0], parts * 4, 1)
         init_weights(self)
         nn.init.normal_(self.head.weight, std=0.01)
@@ -128,10 +139,10 @@ class LiteNet(nn.Module):
             x = stage(x)
             found.append(x)
         y = self.context(torch.relu(x))
-        steps = zip(self.laterals, self.skips, self.decode, SKIPS, strict=True)
-        for lateral, skip, decode, i in reversed(list(steps)):
+        steps = zip(self.laterals, self.skips, self.decode, self.refine, SKIPS, strict=True)
+        for lateral, skip, decode, refine, i in reversed(list(steps)):
             y = F.interpolate(lateral(y), scale_factor=2.0, mode="bilinear", align_corners=False)
-            y = decode(y + skip(found[i]))
+            y = refine(decode(y + skip(found[i])))
         maps: Tensor = self.head(y)
         return maps
 
@@ -161,9 +172,14 @@ class LiteNet(nn.Module):
         return len(names)
 
 
-def build(parts: int) -> nn.Module:
-    """litenet for a number of parts (background included); about 2.6 M parameters."""
-    return LiteNet(parts)
+def build(parts: int, blocks: Sequence[int] = BLOCKS) -> nn.Module:
+    """litenet for a number of parts (background included); about 2.6 M parameters.
+
+    Args:
+        parts: background included.
+        blocks: residual pairs of the decoder from the largest maps to the smallest.
+    """
+    return LiteNet(parts, blocks=blocks)
 
 
 def _unit(

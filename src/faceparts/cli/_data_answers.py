@@ -1,0 +1,164 @@
+"""What ``faceparts data answers`` does."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from faceparts import labels
+from faceparts._headers import one_line
+from faceparts.cli import _report
+from faceparts.cli._data_sources import Source, load_parts
+from faceparts.cli._version import versions
+from faceparts.cli.main import EXIT_FAILED
+from faceparts.errors import FacePartsError, UsageError
+from faceparts.streams.files import write_atomic
+from faceparts.train import answers
+from faceparts.train.codes import Codes, to_trained
+from faceparts.train.distill import load_teacher
+from faceparts.types import Dataset
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who is asked, and how; see the help texts of ``faceparts data answers``."""
+
+    nets: tuple[tuple[str, float], ...]
+    label_set: str
+    closer: bool
+    threads: int
+
+
+def parse_net(text: str) -> tuple[str, float]:
+    """``NAME|FILE[=SHARE]`` -> the net and its share.
+
+    Raises:
+        UsageError: the share is not a number above 0.
+
+    Example:
+        >>> parse_net("partnet"), parse_net("a=b.onnx=0.5")
+        (('partnet', 1.0), ('a=b.onnx', 0.5))
+    """
+    model, sign, share = text.rpartition("=")
+    if not sign or Path(text).suffix in (".onnx", ".tflite", ".npz"):
+        return text, 1.0
+    try:
+        value = float(share)
+    except ValueError:
+        value = 0.0
+    if not model or not 0 < value < 1e6:
+        raise UsageError(f"--net {text}: share {share!r}; wanted a number above 0")
+    return model, value
+
+
+def run_answers(
+    source: Source, out: Path, asked: Asked, *, force: bool, as_json: bool, progress: bool
+) -> int:
+    """Keep what nets say of every picture of a dataset; what is there already is left as it is.
+
+    Returns:
+        The exit code: 1 if a picture could not be read or its answer not be written.
+
+    Raises:
+        UsageError: the folder holds other nets' answers, or lies in the dataset.
+        BadData: the dataset cannot be opened.
+        BadWeights: a net's file is missing or damaged, or knows none of the parts.
+    """
+    here, there = out.resolve(), source.root.resolve()
+    if here == there or there.is_relative_to(here):
+        raise UsageError(f"{out}: is or holds the dataset {source.root}; choose another folder")
+    label_set = labels.get(asked.label_set)
+    dataset = load_parts(source)
+    own = to_trained(dataset.label_set, Codes(label_set), partial=True)
+    panels: queue.SimpleQueue[answers.Panel] = queue.SimpleQueue()
+    for _ in range(asked.threads):
+        nets = tuple(load_teacher(model, Path(), label_set) for model, _ in asked.nets)
+        shares = tuple(share for _, share in asked.nets)
+        panels.put(answers.Panel(nets, shares, label_set, closer=asked.closer))
+    settings = {
+        "nets": [{"net": Path(m).name, "share": s} for m, s in asked.nets],
+        "label_set": label_set.name,
+        "closer": asked.closer,
+    }
+    _claim(out, settings, force=force)
+
+    def one(i: int) -> bool:
+        path = out / f"{_key(dataset, i)}.png"
+        if path.exists() and not force:
+            return False
+        sample, panel = dataset[i], panels.get()
+        try:
+            said = panel.ask(sample.image, own[sample.labels])
+        finally:
+            panels.put(panel)
+        answers.write(path, answers.shrink(said))
+        return True
+
+    failed: dict[str, str] = {}
+    made = 0
+    with ThreadPoolExecutor(asked.threads) as threads:
+        waiting = {threads.submit(one, i): i for i in range(len(dataset))}
+        bar = tqdm(
+            as_completed(waiting), "answers", len(waiting), file=sys.stderr, disable=not progress
+        )
+        try:
+            for found in bar:
+                try:
+                    made += found.result()
+                except (FacePartsError, OSError) as error:
+                    key = _key(dataset, waiting[found])
+                    failed[key] = one_line(str(error))
+                    click.echo(f"faceparts: FAILED {key}: {failed[key]}", err=True)
+        except BaseException:  # Ctrl-C above all
+            threads.shutdown(cancel_futures=True)
+            raise
+    report = {
+        "faceparts_data_answers": 1,
+        "status": "failed" if failed else "done",
+        "source": source.where,
+        **settings,
+        "pictures": len(dataset),
+        "made": made,
+        "failed": failed,
+        "versions": versions(),
+    }
+    write_atomic(out / answers.REPORT, _report.to_json(report).encode(), force=True)
+    there_before = len(dataset) - made - len(failed)
+    words = f"{made} answers written to {out}, {there_before} were there, {len(failed)} failed\n"
+    click.echo(_report.to_json(report) if as_json else words, nl=False)
+    return EXIT_FAILED if failed else 0
+
+
+def _key(dataset: Dataset, i: int) -> str:
+    pairs: Sequence[Any] = getattr(dataset, "pairs", ())
+    return str(pairs[i].key) if i < len(pairs) else dataset[i].key
+
+
+def _claim(out: Path, settings: dict[str, Any], *, force: bool) -> None:
+    """Refuse a folder with the answers of others; say whose these will be before the first."""
+    path = out / answers.REPORT
+    text = _report.to_json({"faceparts_data_answers": 1, "status": "running", **settings})
+    if path.exists() and not force:
+        try:
+            before = json.loads(path.read_text("utf-8"))
+            same = all(before[key] == value for key, value in settings.items())
+        except (OSError, ValueError, TypeError, KeyError):
+            same = False
+        if not same:
+            raise UsageError(
+                f"{out}: holds something else than answers of these nets; choose another folder "
+                "or give --force"
+            )
+        return
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise UsageError(f"{out}: not empty; choose another folder or give --force")
+    write_atomic(path, text.encode(), force=True)

@@ -1,0 +1,119 @@
+"""``faceparts data answers``: asks, goes on, refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cli_world import Done, call, call_process, make_card, make_net
+from data_world import save_set
+from faceparts.cli import _data_answers
+from faceparts.cli._data_answers import parse_net
+from faceparts.datasets import celebamask
+from faceparts.errors import BadData, UsageError
+from faceparts.labels import CELEBA19
+from faceparts.train import answers
+
+K = len(CELEBA19.parts)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    save_set(tmp_path / "people")
+    make_net(tmp_path / "net.onnx", make_card())
+    return tmp_path
+
+
+def ask(world: Path, *more: object, source: str = "people:train") -> Done:
+    nets = () if "--net" in more else ("--net", world / "net.onnx")
+    return call(
+        *("data", "answers", f"celebamask:{world}/{source}", world / "said", "--threads", 2),
+        *nets,
+        *more,
+    )
+
+
+def report(world: Path) -> Any:
+    return json.loads((world / "said" / "report.json").read_text("utf-8"))
+
+
+def test_every_picture_gets_its_answer_once(world: Path) -> None:
+    done = ask(world, "--json")
+    assert done.code == 0, done.err
+    assert done.json == report(world)
+    assert done.json["made"] == done.json["pictures"] == 3
+    assert done.json["nets"] == [{"net": "net.onnx", "share": 1.0}]
+    dataset = celebamask.load(world / "people", "train")
+    for sample in (dataset[i] for i in range(3)):
+        path = world / "said" / f"{sample.key}.png"
+        kept = answers.read(path, K, sample.labels.shape)
+        assert np.abs(kept.sum(-1).astype(int) - 255).max() <= K / 2
+    path.unlink()
+    before = (world / "said" / f"{dataset[0].key}.png").stat().st_mtime_ns
+    again = ask(world)
+    assert again.code == 0 and "1 answers written" in again.out.decode()
+    assert "2 were there" in again.out.decode()
+    assert (world / "said" / f"{dataset[0].key}.png").stat().st_mtime_ns == before
+    assert "3 answers written" in ask(world, "--force", "--closer").out.decode()
+
+
+def test_as_process_with_progress(world: Path) -> None:
+    done = call_process(
+        *("data", "answers", f"celebamask:{world}/people:train", world / "said"),
+        *("--net", f"{world}/net.onnx=0.5", "--net", "partnet=0.5", "--progress"),
+    )
+    assert done.code == 0, done.err
+    assert "3/3" in done.err and report(world)["nets"][1] == {"net": "partnet", "share": 0.5}
+
+
+def test_other_nets_and_other_folders_are_refused(world: Path) -> None:
+    assert ask(world).code == 0
+    other = ask(world, "--closer")
+    assert other.code == 2 and "something else than answers of these nets" in other.err
+    (world / "said" / "report.json").write_text("[]", "utf-8")
+    assert ask(world).code == 2
+    (world / "said" / "report.json").unlink()
+    full = ask(world)
+    assert full.code == 2 and "not empty" in full.err
+    for out in (world / "people", world):
+        inside = call(
+            "data", "answers", f"celebamask:{world}/people:train", out, "--net", "partnet"
+        )
+        assert inside.code == 2 and "is or holds the dataset" in inside.err
+
+
+def test_a_damaged_picture_fails_alone(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = celebamask.load(world / "people", "train")
+    broken = dataset.pairs[1]
+    broken.image.write_bytes(broken.image.read_bytes()[:99])
+    done = ask(world)
+    assert done.code == 1 and f"FAILED {broken.key}" in done.err
+    assert list(report(world)["failed"]) == [broken.key]
+    assert report(world)["status"] == "failed" and report(world)["made"] == 2
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_data_answers.answers, "shrink", interrupt)
+    assert ask(world, "--force").code == 130
+
+
+def test_nets_and_shares() -> None:
+    assert parse_net("partnet") == ("partnet", 1.0)
+    assert parse_net("a=b.onnx") == ("a=b.onnx", 1.0)
+    assert parse_net("a=b.onnx=0.25") == ("a=b.onnx", 0.25)
+    for text in ("partnet=", "partnet=-1", "partnet=nan", "=1", "partnet=0"):
+        with pytest.raises(UsageError, match="wanted a number above 0"):
+            parse_net(text)
+
+
+def test_usage(world: Path) -> None:
+    assert "no such" in ask(world, source="nowhere:train").err
+    assert ask(world, "--net", world / "none.onnx").code != 0
+    assert ask(world, "--label-set", "nothing").code == 2
+    with pytest.raises(BadData):
+        answers.read(world / "nothing.png", K, (4, 4))
