@@ -177,6 +177,26 @@ def test_a_changed_photo_is_looked_at_again(
     assert seen == [50, 64, 72]
 
 
+def test_a_photo_of_the_same_name_elsewhere_is_another(
+    net: Path, photos: Path, tmp_path: Path, seen: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same words on the command line mean other files in another folder."""
+    out, here = tmp_path / "out", Path("photos")
+    monkeypatch.chdir(tmp_path)
+    assert run(net, here, out).code == 0 and seen == [48, 64, 72]
+    assert told(out)["pictures"][0]["input_bytes"] == (photos / "0.png").stat().st_size
+    (tmp_path / "b" / "photos").mkdir(parents=True)
+    (tmp_path / "b" / "photos" / "0.png").write_bytes(encode(make_photo(56, 40)))
+    os.utime(tmp_path / "b" / "photos" / "0.png", (1e9,) * 2)
+    before = (out / "0.png").read_bytes()
+    monkeypatch.chdir(tmp_path / "b")
+    done = run(net, here, out, "--resume")
+    assert done.code == 1 and "--force" in done.err
+    assert (out / "0.png").read_bytes() == before
+    assert run(net, here, out, "--force").code == 0
+    assert seen[-1] == 56 and (out / "0.png").read_bytes() != before
+
+
 def test_after_a_kill_what_no_report_tells_of_is_done_again(
     net: Path, photos: Path, stopped: Path, seen: list[int]
 ) -> None:

@@ -17,11 +17,14 @@ from faceparts.types import POINTS, Face, Head
 SCHEMA = 1
 
 
-def picture_entry(result: Result[Any], notes: Sequence[str]) -> dict[str, Any]:
+def picture_entry(
+    result: Result[Any], notes: Sequence[str], input_bytes: int | None = None
+) -> dict[str, Any]:
     """One picture of the report; ``None`` where something does not apply."""
     height, width = result.source_hw or (None, None)
     entry: dict[str, Any] = {
         "input": result.key,
+        "input_bytes": input_bytes,
         "status": result.status,
         "error": result.error,
         "width_px": width,

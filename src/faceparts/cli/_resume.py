@@ -36,16 +36,18 @@ class Earlier:
     Args:
         entries: the report's pictures that need not be done again.
         kept: their results.
+        others: results of other pictures of the same names.
         since: when the run began, in seconds since 1970; ``None`` if there was none.
     """
 
     entries: tuple[dict[str, Any], ...] = ()
     kept: frozenset[Path] = frozenset()
+    others: frozenset[Path] = frozenset()
     since: float | None = None
 
     def may_replace(self, path: Path) -> bool:
         """Whether a file is a result that nothing tells of: the process was killed too early."""
-        if self.since is None or path in self.kept:
+        if self.since is None or path in self.kept or path in self.others:
             return False
         try:
             return path.stat().st_mtime >= self.since
@@ -63,7 +65,8 @@ def read_earlier(
     """What need not be done again; nothing if the folder has no report.
 
     A picture is done if a report says so, all its results are there and its file is not newer than
-    that run. The last report must be of a run like this one; older ones count where they are.
+    that run and as long as it was then: another folder's ``a.jpg`` is another picture. The last
+    report must be of a run like this one; older ones count where they are.
 
     Args:
         settings: of the run that goes on, as its report will tell them.
@@ -85,13 +88,21 @@ def read_earlier(
         for entry in report["pictures"]:
             if entry.get("status") in _DONE:
                 told.setdefault(entry["input"], (entry, started))
+    known = [(*told[item.key], item) for item in items if item.key in told]
     entries = tuple(
-        told[item.key][0]
-        for item in items
-        if item.key in told and _holds(*told[item.key], item, out_dir)
+        entry for entry, started, item in known if _holds(entry, started, item, out_dir)
     )
-    kept = frozenset(out_dir / name for entry in entries for name in entry["outputs"])
-    return Earlier(entries, kept, min((started for _, started in runs), default=None))
+    others = [entry for entry, started, item in known if _is_another(entry, started, item)]
+    return Earlier(
+        entries,
+        _results(entries, out_dir),
+        _results(others, out_dir),
+        min((started for _, started in runs), default=None),
+    )
+
+
+def _results(entries: Sequence[Mapping[str, Any]], out_dir: Path) -> frozenset[Path]:
+    return frozenset(out_dir / name for entry in entries for name in entry["outputs"])
 
 
 def _alike(
@@ -156,13 +167,32 @@ def _difference(
 
 def _holds(entry: Mapping[str, Any], started: float, item: InputFile, out_dir: Path) -> bool:
     """Whether what a report tells of a picture is still so."""
-    if item.path is None:
-        return False
+    return (
+        not _is_newer(started, item)
+        and not _is_another(entry, started, item)
+        and all((out_dir / name).exists() for name in entry["outputs"])
+    )
+
+
+def _is_newer(started: float, item: InputFile) -> bool:
+    """Whether a picture has been written since, or nobody knows."""
     try:
-        unchanged = item.path.stat().st_mtime < started + 1  # the report knows whole seconds
+        return item.path is None or item.path.stat().st_mtime >= started + 1  # whole seconds
     except OSError:
-        return False
-    return unchanged and all((out_dir / name).exists() for name in entry["outputs"])
+        return True
+
+
+def _is_another(entry: Mapping[str, Any], started: float, item: InputFile) -> bool:
+    """Whether a report tells of another picture of this name: this one is old, but not as long."""
+    return not _is_newer(started, item) and size_of(item.path) != entry.get("input_bytes")
+
+
+def size_of(path: Path | None) -> int | None:
+    """Bytes of an input; ``None`` for standard input and where the system does not say."""
+    try:
+        return None if path is None else path.stat().st_size
+    except OSError:
+        return None
 
 
 class Clock:

@@ -245,7 +245,7 @@ class Session:
 
         # Marks the folder as results from the first moment on, even if the process is killed.
         _publish(tell("running"), reports)
-        clock = _resume.Clock()
+        clock, paths = _resume.Clock(), {item.key: item.path for item in todo}
         with (
             tqdm(
                 total=len(todo),
@@ -260,7 +260,8 @@ class Session:
         ):
             try:
                 for result in results:
-                    entry = _report.picture_entry(result, notes.pop(result.key, ()))
+                    size = _resume.size_of(paths.get(result.key))
+                    entry = _report.picture_entry(result, notes.pop(result.key, ()), size)
                     self.entries.append(entry)
                     held.release()
                     if result.error is not None:

@@ -201,9 +201,7 @@ def _faster(slow: Any, make: Any, path: Path, tensor: int) -> Any:
     seen); what was overwritten has nothing in common.
     """
     with py_warnings.catch_warnings():
-        py_warnings.simplefilter(
-            "ignore"
-        )  # keeping tensors is announced as a debugging aid
+        py_warnings.simplefilter("ignore")  # keeping tensors is announced as a debugging aid
         fast = make(str(path), num_threads=1, experimental_preserve_all_tensors=True)
     fast.allocate_tensors()
     (entry,) = slow.get_input_details()[:1]
