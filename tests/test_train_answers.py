@@ -194,6 +194,30 @@ def test_what_has_changed_is_silent() -> None:
     assert not got[0, 3].any() and (got.sum(-1) > 0).sum() == 15
 
 
+def test_answers_that_contradict_a_label_are_left_out() -> None:
+    kept = np.zeros((1, 3, 2), np.uint8)
+    kept[0, :, 0], kept[0, :, 1] = 200, 55
+    labels = np.full((2, 6), 9, np.uint8)
+    labels[0, ::2] = 0, 1, IGNORE
+    got = augment.agreeing(kept, labels)
+    assert got[0].tolist() == [[200, 55], [0, 0], [200, 55]]
+
+
+def test_with_given_labels_only_what_agrees_is_learnt(tmp_path: Path) -> None:
+    hair = np.zeros((K, *draw(0).ids.shape), np.float32)
+    hair[HAIR], hair[SKIN] = 0.7, 0.3
+    world = with_answers(tmp_path, hair)
+    shares = []
+    for share in (1.0, 0.0):
+        task = PartsTask(replace(LEARNS, data=(replace(PEOPLE, given=share),)), world)
+        batch = task.batch(0, Phase(1.0, 64, 4))
+        assert batch.answers is not None
+        says = batch.answers.float().sum(-1) > 0
+        assert says.any() and (batch.labels[:, ::2, ::2][says] == HAIR).float().mean() > 0.97
+        shares.append(says.float().mean().item())
+    assert shares[0] < 0.7 * shares[1]
+
+
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.0])
 def test_sharpening_by_hand(temperature: float) -> None:
     table = augment.sharpener(temperature).astype(float)

@@ -92,6 +92,18 @@ def warp_answers(
     return np.asarray(warped, np.uint8).reshape(half, half, answers.shape[2])
 
 
+def agreeing(answers: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Answers without those whose winner is not what the label says.
+
+    Args:
+        answers: (S / 2, S / 2, K) as `warp_answers` gives them.
+        labels: (S, S) ids that are right where they are below K.
+    """
+    ids = labels[::2, ::2]
+    contradicts = (ids < answers.shape[2]) & (answers.argmax(axis=2) != ids)
+    return np.where(contradicts[..., None], np.uint8(0), answers)
+
+
 def sharpener(temperature: float) -> NDArray[np.uint8]:
     """(256,) uint8: what probabilities (255 = 1) become at a temperature, but for their sum.
 

@@ -87,7 +87,8 @@ class Source:
         given: weight of the given label against theirs, 0..1.
         answers: folder below the data root with what parsers said of its pictures ('faceparts data
             answers'): they decide the labels as `vote` does, without looking again, and are learnt
-            besides where ``distill`` has a weight.
+            besides where ``distill`` has a weight. With ``given = 1`` the labels are right, and
+            answers that contradict them are left out.
     """
 
     name: str

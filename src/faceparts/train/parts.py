@@ -137,6 +137,8 @@ class PartsTask:
             bare[i], image, ids[i], answers = self._augment(*pool[pick], answers, size, rng)
             covered[i] = (bare[i] != image).any(-1)
             if said is not None and answers is not None:
+                if pool.source.given >= 1:
+                    answers = augment.agreeing(answers, ids[i])
                 silent = covered[i, ::2, ::2] | (answers.sum(-1) <= 127)
                 said[i] = np.where(silent[..., None], 0, self.sharpen[answers])
             images[i] = augment.photometric(image, rng)
