@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as PilImage
 
 from cli_world import Done, call, call_process, make_card, make_net
-from data_world import save_set
+from data_world import pattern, save_set
 from faceparts.cli import _data_answers
 from faceparts.cli._data_answers import parse_net
 from faceparts.datasets import celebamask
@@ -100,6 +101,15 @@ def test_a_damaged_picture_fails_alone(world: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(_data_answers.answers, "shrink", interrupt)
     assert ask(world, "--force").code == 130
+
+
+def test_labels_of_another_size_are_named(world: Path) -> None:
+    pair = celebamask.load(world / "people", "train").pairs[0]
+    PilImage.fromarray(pattern(7, (50, 40))).save(pair.image)
+    done = ask(world)
+    assert done.code == 1 and f"FAILED {pair.key}" in done.err
+    assert "80x96 labels for a picture of 40x50" in done.err
+    assert report(world)["made"] == 2
 
 
 def test_nets_and_shares() -> None:

@@ -246,7 +246,7 @@ LEARNS = replace(
 )
 
 
-def test_answers_decide_labels(tmp_path: Path) -> None:
+def test_answers_decide_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = draw(0)
     hair = np.zeros((K, *one.ids.shape), np.float32)
     hair[HAIR] = 1
@@ -254,6 +254,7 @@ def test_answers_decide_labels(tmp_path: Path) -> None:
     codes = Codes(CELEBA19)
     pool = read_pool(PEOPLE, world, codes, 1 << 30)
     assert all((ids == HAIR).all() for _, ids in pool)
+    assert "answers for people" in capsys.readouterr().err
     human = read_pool(replace(PEOPLE, given=1.0), world, codes, 1 << 30)
     np.testing.assert_array_equal(human[0][1], one.ids)
     said = pool.answers(1)

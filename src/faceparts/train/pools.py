@@ -80,8 +80,8 @@ def read_pools(sources: Sequence[Source], root: Path, codes: Codes) -> list[Pool
 def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool:
     """Read every picture of a source once, and keep as many decoded as fit into ``keep_bytes``.
 
-    With ``vote`` in the source its labels are decided anew, which a bar on stderr follows; with
-    ``answers`` by what was said before.
+    With ``vote`` in the source its labels are decided anew, with ``answers`` by what was said
+    before; a bar on stderr follows both.
 
     Raises:
         BadData: a file is missing or damaged, also of the answers, or the source says nothing about
@@ -135,8 +135,9 @@ def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool
     counts = np.zeros((len(dataset), 256), np.int64)
     with ThreadPoolExecutor(available_cores() if voters else 1) as threads:
         found = threads.map(read, range(len(dataset))) if voters else map(read, range(len(dataset)))
-        words = f"vote on {source.root}"
-        bar = tqdm(found, words, len(dataset), file=sys.stderr, disable=not voters, mininterval=1)
+        words = f"{'answers for' if source.answers else 'vote on'} {source.root}"
+        silent = not (voters or source.answers)
+        bar = tqdm(found, words, len(dataset), file=sys.stderr, disable=silent, mininterval=1)
         try:
             for i, (image, ids) in enumerate(bar):
                 counts[i] = np.bincount(ids.ravel(), minlength=256)
