@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def test_every_picture_gets_its_answer_once(world: Path) -> None:
     assert done.code == 0, done.err
     assert done.json == report(world)
     assert done.json["made"] == done.json["pictures"] == 3
-    assert done.json["nets"] == [{"net": "net.onnx", "share": 1.0}]
+    (net,) = done.json["nets"]
+    digest = hashlib.sha256((world / "net.onnx").read_bytes()).hexdigest()
+    assert net == {"net": "net.onnx", "share": 1.0, "sha256": digest}
     dataset = celebamask.load(world / "people", "train")
     for sample in (dataset[i] for i in range(3)):
         path = world / "said" / f"{sample.key}.png"
@@ -68,13 +71,16 @@ def test_as_process_with_progress(world: Path) -> None:
         *("--net", f"{world}/net.onnx=0.5", "--net", "partnet=0.5", "--progress"),
     )
     assert done.code == 0, done.err
-    assert "3/3" in done.err and report(world)["nets"][1] == {"net": "partnet", "share": 0.5}
+    assert "3/3" in done.err and report(world)["nets"][1]["share"] == 0.5
 
 
 def test_other_nets_and_other_folders_are_refused(world: Path) -> None:
     assert ask(world).code == 0
     other = ask(world, "--closer")
     assert other.code == 2 and "something else than answers of these nets" in other.err
+    make_net(world / "net.onnx", make_card(notes="another net of this name"))
+    renewed = ask(world)
+    assert renewed.code == 2 and "something else than answers of these nets" in renewed.err
     (world / "said" / "report.json").write_text("[]", "utf-8")
     assert ask(world).code == 2
     (world / "said" / "report.json").unlink()

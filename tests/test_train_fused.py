@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceparts.train.fused import entropy_and_dice
+from faceparts.train.fused import fused_losses
 
 
 def plain(logits: Tensor, target: Tensor, weight: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,7 +38,7 @@ def scene(seed: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor
 def test_values_and_gradients(seed: int, factors: tuple[float, float]) -> None:
     logits, target, weight, known = scene(seed, torch.float32)
     mine, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    a = entropy_and_dice(mine, target, weight, known)
+    a = fused_losses(mine, target, weight, known)
     b = plain(theirs, target, weight, known)
     torch.testing.assert_close(a[:2], b)
     assert a[2].item() == 0
@@ -52,14 +52,14 @@ def test_dice_by_hand() -> None:
     logits[0, :2] = 0  # parts 0 and 1 share each of the two pixels
     target = torch.tensor([[[0, 1]]])
     # Either part: overlap 0.5, area 1, probability 1.
-    _, dice, _ = entropy_and_dice(logits, target, torch.ones(1, 1, 2), target < 4)
+    _, dice, _ = fused_losses(logits, target, torch.ones(1, 1, 2), target < 4)
     assert dice.item() == pytest.approx(1 - (2 * 0.5 + 1) / (1 + 1 + 1))
 
 
 def test_half_precision_logits() -> None:
     logits, target, weight, known = scene(1, torch.bfloat16)
     leaf = logits.requires_grad_()
-    entropy, dice, _ = entropy_and_dice(leaf, target, weight, known)
+    entropy, dice, _ = fused_losses(leaf, target, weight, known)
     assert entropy.dtype == dice.dtype == torch.float32
     torch.testing.assert_close((entropy, dice), plain(logits, target, weight, known))
     torch.autograd.backward(entropy + dice)
@@ -69,7 +69,7 @@ def test_half_precision_logits() -> None:
 def test_nothing_known() -> None:
     logits, target, weight, known = scene(1, torch.float32)
     leaf = logits.requires_grad_()
-    entropy, dice, _ = entropy_and_dice(leaf, target, weight * 0, known & False)
+    entropy, dice, _ = fused_losses(leaf, target, weight * 0, known & False)
     assert entropy.item() == dice.item() == 0
     torch.autograd.backward(entropy + dice)
     assert leaf.grad is not None and not leaf.grad.any()
@@ -84,7 +84,7 @@ def test_answers_against_their_definition(seed: int) -> None:
     answers = torch.randint(0, 60, (2, 3, 4, 5), generator=gen).to(torch.uint8)
     mine, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
     answers[0, 1:, :2] = 0
-    got = entropy_and_dice(mine, target, ones, ones > 0, answers)
+    got = fused_losses(mine, target, ones, ones > 0, answers)
     total = answers.sum(-1)
     says = total > 0
     aim = answers / total.clamp_min(1)[..., None]
@@ -101,7 +101,7 @@ def test_silent_answers() -> None:
     logits, target, weight, known = scene(1, torch.float32)
     leaf = logits[..., :6].clone().requires_grad_()
     silent = torch.zeros(2, 3, 3, 5, dtype=torch.uint8)
-    got = entropy_and_dice(leaf, target[..., :6], weight[..., :6], known[..., :6], silent)
+    got = fused_losses(leaf, target[..., :6], weight[..., :6], known[..., :6], silent)
     assert got[2].item() == 0
     torch.autograd.backward(got[2])
     assert leaf.grad is not None and not leaf.grad.any()

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from faceparts.train import losses
-from faceparts.train.fused import entropy_and_dice
+from faceparts.train.fused import fused_losses
 from faceparts.train.losses import Truth, coarse_sums, distill_sums, lovasz_part, sums, values
 
 ALL = ("ce", "ce_sum", "dice", "focal", "lovasz", "boundary")
@@ -80,7 +80,7 @@ def test_cross_entropy_and_dice_are_those_of_the_fused_loss(seed: int) -> None:
     logits, truth = case(seed)
     mine, theirs = (logits.clone().requires_grad_() for _ in range(2))
     found = values(["ce", "dice"], sums(["ce", "dice"], mine, truth))
-    fused = entropy_and_dice(theirs, truth.target, truth.weight, truth.known)
+    fused = fused_losses(theirs, truth.target, truth.weight, truth.known)
     torch.testing.assert_close((found["ce"], found["dice"]), fused[:2])
     torch.autograd.backward(found["ce"] + 0.5 * found["dice"])
     torch.autograd.backward(fused[0] + 0.5 * fused[1])

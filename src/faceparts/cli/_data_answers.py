@@ -18,6 +18,7 @@ from faceparts import labels
 from faceparts._headers import one_line
 from faceparts.cli import _report
 from faceparts.cli._data_sources import Source, load_parts
+from faceparts.cli._parser import describe
 from faceparts.cli._version import versions
 from faceparts.cli.main import EXIT_FAILED
 from faceparts.errors import FacePartsError, UsageError
@@ -26,6 +27,7 @@ from faceparts.train import answers
 from faceparts.train.codes import Codes, to_trained
 from faceparts.train.distill import load_teacher
 from faceparts.types import Dataset
+from faceparts.weights import find
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def run_answers(
         shares = tuple(share for _, share in asked.nets)
         panels.put(answers.Panel(nets, shares, label_set, closer=asked.closer))
     settings = {
-        "nets": [{"net": Path(m).name, "share": s} for m, s in asked.nets],
+        "nets": [{"net": Path(m).name, "share": s, "sha256": _hash(m)} for m, s in asked.nets],
         "label_set": label_set.name,
         "closer": asked.closer,
     }
@@ -136,6 +138,11 @@ def run_answers(
     words = f"{made} answers written to {out}, {there_before} were there, {len(failed)} failed\n"
     click.echo(_report.to_json(report) if as_json else words, nl=False)
     return EXIT_FAILED if failed else 0
+
+
+def _hash(model: str) -> str:
+    """What the net is, whatever it is called: another file of the same name answers otherwise."""
+    return describe(Path(model) if Path(model).is_file() else find(model))["sha256"]
 
 
 def _key(dataset: Dataset, i: int) -> str:

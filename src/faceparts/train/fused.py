@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-class _EntropyAndDice(torch.autograd.Function):
-    """See `entropy_and_dice`; all values are differentiable, with different factors."""
+class _Losses(torch.autograd.Function):
+    """See `fused_losses`; all values are differentiable, with different factors."""
 
     @staticmethod
     def forward(
@@ -88,7 +88,7 @@ def _aim(probs: Tensor, answers: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]
     return entropy / count, (aim, says / count)
 
 
-def entropy_and_dice(
+def fused_losses(
     logits: Tensor,
     target: Tensor,
     pixel_weight: Tensor,
@@ -113,7 +113,7 @@ def entropy_and_dice(
         1, over pixels that are not silent, 0 without any.
     """
     flat = logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
-    entropy, dice, distill = _EntropyAndDice.apply(  # type: ignore[no-untyped-call]  # torch types
+    entropy, dice, distill = _Losses.apply(  # type: ignore[no-untyped-call]  # torch types
         flat, target.reshape(-1), pixel_weight.reshape(-1), known.reshape(-1), answers
     )
     return entropy, dice, distill

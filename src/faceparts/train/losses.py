@@ -228,7 +228,7 @@ def distill_sums(logits: Tensor, teacher: Tensor, temperature: float) -> Sums:
 
 
 def answer_sums(logits: Tensor, answers: Tensor) -> Sums:
-    """Cross entropy of the net against kept answers, as `fused.entropy_and_dice` has it.
+    """Cross entropy of the net against kept answers, as `fused.fused_losses` has it.
 
     Args:
         logits: (N, K, H, W) of the net.

@@ -19,7 +19,7 @@ from faceparts.train import augment, jewels, losses, pools
 from faceparts.train.codes import Codes
 from faceparts.train.config import Phase, Recipe
 from faceparts.train.distill import Teacher, load_teacher
-from faceparts.train.fused import entropy_and_dice
+from faceparts.train.fused import fused_losses
 from faceparts.train.graft import ODDS, Grafts, collect
 from faceparts.train.inputs import device_of, to_input
 from faceparts.train.occlude import Occluders, load_occluders
@@ -196,7 +196,7 @@ class PartsTask:
             return self.total(self.sums(net, batch, progress))
         logits = net(batch.images)  # on the processor one pass for both losses is twice as fast
         truth, ids = self._truth(logits, batch, progress)
-        every = entropy_and_dice(logits, truth.target, truth.weight, truth.known, batch.answers)
+        every = fused_losses(logits, truth.target, truth.weight, truth.known, batch.answers)
         coarse = losses.coarse_sums(logits, ids, self.codes)
         names = ("ce", "dice") if batch.answers is None else ("ce", "dice", "distill")
         found = dict(zip(names, every, strict=False))
