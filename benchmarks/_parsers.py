@@ -40,7 +40,9 @@ class Ours:
         self.margin = segmenter.card.margin
         self._segmenter = segmenter
         self._flip = flip
-        self._order = _reorder(segmenter.label_set.parts, name)
+        order = _reorder(segmenter.label_set.parts, name)
+        in_order = order == list(range(len(order)))
+        self._order = slice(None) if in_order else order  # a slice copies nothing
         self._mirror = list(segmenter.label_set.mirror)
 
     def probs(self, square: Image) -> NDArray[np.float32]:

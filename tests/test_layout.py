@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from drawn import drawn_face
 from faceparts import _headpose, _layout, labels
-from faceparts._headpose import KNOTS_DEG, PoseModel, Trees
+from faceparts._headpose import KNOTS_DEG, PoseModel, Svr, Trees
 from faceparts.errors import BadWeights
 
 NAMES = _layout.column_names()
@@ -225,10 +225,10 @@ def stumps() -> Trees:
     )
 
 
-def model() -> PoseModel:
+def model(**more: dict[str, Svr]) -> PoseModel:
     trees = {(k, a): stumps() for k in _headpose.KINDS for a in _headpose.ANGLES}
     knots = {k: np.arange(0, 91, 15, dtype=np.float32) for k in _headpose.KINDS}
-    return PoseModel("a card", trees, knots)
+    return PoseModel("a card", trees, knots, **more)
 
 
 def features(third: int) -> np.ndarray:
@@ -254,6 +254,32 @@ def test_knots_stretch_the_yaw_alone() -> None:
     assert pitch == 10
 
 
+def one_vector(share: float = 0.25) -> Svr:
+    """Remembers feature 3 = 11, others 0: 80 degrees there and less around it, 8 far away."""
+    spread = np.ones(len(NAMES), np.float32)
+    spread[3] = 2
+    return Svr(
+        features(11)[None],
+        np.array([72], np.float32),
+        np.zeros(len(NAMES), np.float32),
+        spread,
+        np.array([0.5, 8, share], np.float32),
+    )
+
+
+def test_support_vectors_by_hand() -> None:
+    svr = one_vector()
+    svr.check(len(NAMES))
+    told = svr.predict(np.stack([features(11), features(13), features(-99)]))
+    assert told == pytest.approx([80, 8 + 72 * math.exp(-0.5), 8])
+    knots = np.arange(0, 91, 15, dtype=np.float32)
+    both = PoseModel("", model().trees, {"sided": knots}, {"sided": svr})
+    yaw, _ = both.angles("sided", (features(11), features(-99)))
+    assert yaw == pytest.approx(0.75 * 12 + 0.25 * 36)
+    mirrored, _ = both.angles("sided", (features(-99), features(11)))
+    assert mirrored == pytest.approx(-yaw)
+
+
 def test_pitch_is_unknown_in_profile() -> None:
     knots = np.array([0, 1, 2, 3, 4, 5, 6], np.float32)
     yaw, pitch = PoseModel("", model().trees, {"sided": knots}).angles(
@@ -265,8 +291,10 @@ def test_pitch_is_unknown_in_profile() -> None:
 
 def test_a_file_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "pose.npz"
-    path.write_bytes(_headpose.to_bytes(model()))
+    path.write_bytes(_headpose.to_bytes(model(svrs={"plain": one_vector()})))
     back = _headpose.read(path)
+    assert list(back.svrs) == ["plain"]
+    assert back.svrs["plain"].predict(features(11)[None]) == pytest.approx([80])
     assert back.card == "a card"
     assert _headpose.to_bytes(back) == path.read_bytes()
     assert back.trees["plain", "pitch"].predict(features(11)) == 22
@@ -274,7 +302,7 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
 
 def changed(tmp_path: Path, **arrays: object) -> Path:
     path = tmp_path / "changed.npz"
-    path.write_bytes(_headpose.to_bytes(model()))
+    path.write_bytes(_headpose.to_bytes(model(svrs={"plain": one_vector()})))
     with np.load(path, allow_pickle=False) as file:
         kept = {name: file[name] for name in file.files}
     kept |= arrays
@@ -298,6 +326,14 @@ I2, U2, I4 = np.int16, np.uint16, np.int32
         ({"plain_yaw_feature": np.array([999, -1, -1, -1], I2)}, "feature 999 is asked for"),
         ({"plain_knots": np.array([0, 1, 2, 3, 4, 5, 5.0], np.float32)}, "do not rise from 0"),
         ({"plain_knots": np.array([0, 1.0], np.float32)}, "do not rise from 0"),
+        ({"plain_svr_weights": None}, "not a head pose file: .*plain_svr_weights.* is missing"),
+        ({"plain_svr_weights": np.zeros(1)}, "plain_svr_weights holds float64; wanted float32"),
+        ({"plain_svr_weights": np.zeros(2, np.float32)}, "support vectors of shapes"),
+        ({"plain_svr_middle": np.zeros(3, np.float32)}, "support vectors of shapes"),
+        ({"plain_svr_middle": np.full(len(NAMES), np.nan, np.float32)}, "not finite"),
+        ({"plain_svr_spread": np.zeros(len(NAMES), np.float32)}, "features without spread"),
+        ({"plain_svr_numbers": np.array([0, 0, 0.5], np.float32)}, "gamma, bias, share"),
+        ({"plain_svr_numbers": np.array([1, 0, 1.5], np.float32)}, "gamma, bias, share"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, arrays, message: str) -> None:

@@ -12,12 +12,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 
 from drawn import drawn_face
 from faceparts import _headpose, _layout
 from faceparts.errors import BadData, BadRecipe
 from faceparts.labels import CELEBA19, FASSEG6
 from faceparts.train import _headpose_classic as classic
+from faceparts.train import _headpose_fit as fit
 from faceparts.train import _headpose_modern as modern
 from faceparts.train import _headpose_teacher as teacher
 from faceparts.train import config, headpose_run
@@ -57,7 +61,7 @@ def test_series_that_are_turned_as_a_whole() -> None:
     yaw = np.array([-30.0, 0, 30, 90, -30, 0, 30, 90])
     owner = np.array([1, 1, 1, 1, 2, 2, 2, 2])
     told = yaw + np.where(owner == 1, 8, -3) + np.array([0, 1, -1, -40, 0, 0, 0, 0])
-    rows = pose.Rows(np.zeros((8, 1), np.float32), np.zeros((8, 1), np.float32), yaw, yaw, owner)
+    rows = fit.Rows(np.zeros((8, 1), np.float32), np.zeros((8, 1), np.float32), yaw, yaw, owner)
     assert pose.session_offsets(rows, told).tolist() == [8] * 4 + [-3] * 4
 
 
@@ -77,7 +81,7 @@ def test_scores_by_hand() -> None:
 # --- trees ----------------------------------------------------------------------------------------
 
 
-def drawn_rows(people: int = 4, seed: int = 0) -> pose.Rows:
+def drawn_rows(people: int = 4, seed: int = 0) -> fit.Rows:
     """Feature 5 is the yaw, feature 6 the pitch, the rest noise; the mirror negates feature 5."""
     rng = np.random.default_rng(seed)
     count, width = people * 13, len(_layout.column_names())
@@ -87,19 +91,40 @@ def drawn_rows(people: int = 4, seed: int = 0) -> pose.Rows:
     first[:, 5], first[:, 6] = 10 * yaw, 20 * pitch
     second = first.copy()
     second[:, 5] *= -1
-    return pose.Rows(np.rint(first), np.rint(second), yaw, pitch, np.repeat(np.arange(people), 13))
+    return fit.Rows(np.rint(first), np.rint(second), yaw, pitch, np.repeat(np.arange(people), 13))
 
 
-HOW = pose.TreeSettings(20, 20, 1, 1.0)
+HOW = fit.TreeSettings(20, 20, 1, 1.0)
 
 
 def test_exported_trees_say_what_scikit_learn_says() -> None:
     rows = drawn_rows()
-    fitted = pose.fit_angle(rows, "yaw", HOW, 0)
-    trees = pose.to_trees(fitted)
+    fitted = fit.fit_angle(rows, "yaw", HOW, 0)
+    trees = fit.to_trees(fitted)
     trees.check(rows.first.shape[1])
     told = [trees.predict(f.astype(np.int16)) for f in rows.first]
     assert told == pytest.approx(fitted.predict(rows.first), abs=1 / _headpose.PER_DEGREE)
+
+
+def test_support_vectors_say_what_scikit_learn_says() -> None:
+    rows = drawn_rows()
+    x = np.concatenate([rows.first, rows.second])
+    y = np.concatenate([rows.yaw_deg, -rows.yaw_deg])
+    svr = fit.fit_svr(x, y, replace(HOW, svr_share=0.5, svr_c=30.0, svr_gamma=0.002))
+    svr.check(x.shape[1])
+    wanted = make_pipeline(StandardScaler(), SVR(C=30.0, gamma=0.002, epsilon=3.0)).fit(x, y)
+    new = drawn_rows(2, seed=5).first
+    assert svr.predict(new) == pytest.approx(wanted.predict(new), abs=0.01)
+
+
+def test_trees_and_support_vectors_share_the_yaw() -> None:
+    rows = drawn_rows()
+    alone, none = (fit.fit_yaw(rows, replace(HOW, svr_share=s), 0) for s in (1.0, 0.0))
+    both = fit.fit_yaw(rows, replace(HOW, svr_share=0.25), 0)
+    assert none.svr is None
+    told = [model.predict(rows.first) for model in (none, alone, both)]
+    assert told[2] == pytest.approx(0.75 * told[0] + 0.25 * told[1], abs=1e-3)
+    assert not np.allclose(told[0], told[1], atol=1)
 
 
 def test_people_left_out_are_told_from_others() -> None:
@@ -117,24 +142,24 @@ def test_people_left_out_are_told_from_others() -> None:
 def test_answers_of_the_mirror_are_used() -> None:
     rows = drawn_rows()
     for angle, sign in (("yaw", -1), ("pitch", 1)):
-        fitted = pose.fit_angle(rows, angle, HOW, 0)
+        fitted = fit.fit_angle(rows, angle, HOW, 0)
         swapped = replace(rows, first=rows.second, second=rows.first)
-        assert pose.predict_angle(fitted, swapped, angle) == pytest.approx(
-            sign * pose.predict_angle(fitted, rows, angle)
+        assert fit.predict_angle(fitted, swapped, angle) == pytest.approx(
+            sign * fit.predict_angle(fitted, rows, angle)
         )
 
 
 def test_too_few_targets() -> None:
     rows = drawn_rows(1)
     with pytest.raises(BadData, match="headpose: 0 rows with a known pitch; wanted at least 10"):
-        pose.fit_angle(replace(rows, pitch_deg=np.full(13, np.nan)), "pitch", HOW, 0)
+        fit.fit_angle(replace(rows, pitch_deg=np.full(13, np.nan)), "pitch", HOW, 0)
 
 
 def test_a_tree_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pose, "MAX_STEP", 3)
-    fitted = pose.fit_angle(drawn_rows(), "yaw", HOW, 0)
+    monkeypatch.setattr(fit, "MAX_STEP", 3)
+    fitted = fit.fit_angle(drawn_rows(), "yaw", HOW, 0)
     with pytest.raises(BadData, match=r"headpose: a tree of \d+ nodes; wanted a smaller one"):
-        pose.to_trees(fitted)
+        fit.to_trees(fitted)
 
 
 def test_a_person_that_sat_turned_is_turned_back() -> None:
@@ -198,7 +223,7 @@ def test_borders_move_by_a_radius() -> None:
 def test_rows_of_copies_belong_to_their_owners() -> None:
     labels = [drawn_face()[1].labels, np.zeros((40, 40), np.uint8), np.zeros((0, 0), np.uint8)]
     seen = [pose.features_of(ids, CELEBA19, "sided") for ids in labels]
-    rows = pose.Rows(
+    rows = fit.Rows(
         np.array([s[0] for s in seen], np.float32),
         np.array([s[1] for s in seen], np.float32),
         np.array([15.0, 30.0, 45.0]),
@@ -308,6 +333,9 @@ def test_the_shipped_recipe_is_read() -> None:
         ({"roads": []}, r"roads = \[\]"),
         ({"trees": {"yaw_trees": 0}}, r"trees: yaw_trees = 0; wanted 1\.\.10000"),
         ({"trees": {"leaves": 0}}, "trees: unknown key 'leaves'"),
+        ({"plain_trees": {"svr_share": 1.5}}, r"plain_trees: svr_share = 1.5; wanted 0\.\.1"),
+        ({"trees": {"svr_gamma": 0.0}}, "trees: svr_gamma = 0.0; wanted 1e-09"),
+        ({"classical": {"pose_svr_c": 0.0}}, "classical: pose_svr_c = 0.0; wanted 0.001"),
         ({"altered": -1}, r"altered = -1; wanted 0\.\.100"),
         ({"classical": {"folds": 1}}, r"classical: folds = 1; wanted 2\.\.100"),
         ({"pseudo": {"held_out": 1.0}}, "pseudo: held_out = 1.0"),
@@ -407,9 +435,15 @@ class DrawnReader:
         return Face(head, crop, ids, np.ones((h, w), np.float32), (0, 0, w, h), CELEBA19)
 
 
-def test_a_whole_run(drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_whole_run(
+    drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
     monkeypatch.setattr(modern, "MapReader", DrawnReader)
-    headpose_run.train(SMALL, Path("small.toml"), drawn_v3, tmp_path, threads=1, quiet=True)
+    small = json.loads(json.dumps(SMALL))
+    small["trees"] |= {"svr_share": share}
+    small["classical"] |= {"pose_svr_share": share}
+    headpose_run.train(small, Path("small.toml"), drawn_v3, tmp_path, threads=1, quiet=True)
     report = json.loads((tmp_path / "report.json").read_text())
     for road, way in (("modern", "sided"), ("modern", "plain"), ("classical", "pixels")):
         assert report[road][way]["test"]["photos"] == 2
@@ -419,6 +453,7 @@ def test_a_whole_run(drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     shipped = _headpose.read(tmp_path / "headpose.npz")
     assert json.loads(shipped.card)["pitch_known"] is False
     assert set(shipped.trees) == {("sided", "yaw"), ("plain", "yaw")}
+    assert set(shipped.svrs) == ({"sided"} if share else set())
     nothing = np.zeros(len(_layout.column_names()), np.int16)
     yaw, pitch = shipped.angles("sided", (nothing, nothing))
     assert yaw == 0

@@ -1,8 +1,9 @@
-"""Yaw and pitch of a head from its part map: small regression trees, run by numpy.
+"""Yaw and pitch of a head from its part map: small regression trees and a kernel, run by numpy.
 
 The trees look at the features of `faceparts._layout` and at those of the mirror image; yaw is half
 the difference of the two answers, pitch their mean. So a mirrored map gives exactly the negated
-yaw. The mean of many trees shrinks towards the front near profile; knots put that back.
+yaw. The mean of many trees shrinks towards the front near profile; knots put that back. A support
+vector regression may have a share in the yaw: it is smooth where trees are steps.
 ``faceparts train headpose-fasseg`` makes the file (``models/headpose.npz``) of plain arrays:
 
 - ``card``: text: what it was trained on and under which terms;
@@ -10,6 +11,8 @@ yaw. The mean of many trees shrinks towards the front near profile; knots put th
 - ``{kind}_{angle}_roots``, ``_feature``, ``_number``, ``_left`` for the kinds ``sided`` and
   ``plain`` and the angles ``yaw`` and ``pitch`` (which may be absent), see
   `Trees`;
+- ``{kind}_svr_vectors``, ``_weights``, ``_middle``, ``_spread``, ``_numbers`` (may be absent), see
+  `Svr`;
 - ``{kind}_knots``: what the trees say, in the middle, of heads turned by `KNOTS_DEG`.
 """
 
@@ -17,8 +20,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,7 @@ PER_DEGREE = 64
 """Leaves hold whole multiples of 1 / `PER_DEGREE` degrees."""
 
 _ARRAYS = {"roots": "<i4", "feature": "<i2", "number": "<i2", "left": "<u2"}
+_SVR_ARRAYS = {n: "<f4" for n in ("weights", "middle", "spread", "numbers")} | {"vectors": "<i2"}
 _DAMAGE = (
     *(ValueError, TypeError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile),
     NotImplementedError,
@@ -100,6 +104,60 @@ class Trees:
             at = at + np.where(inner, self.left[at].astype(np.intp) + beyond, 0)
 
 
+@dataclass(frozen=True, eq=False)
+class Svr:
+    """Support vector regression with a Gaussian kernel (Drucker et al., NIPS 1996) for the yaw.
+
+    Args:
+        vectors: (S, F) whole numbers, the features that it remembers.
+        weights: (S,) degrees.
+        middle, spread: (F,) features are looked at as ``(feature - middle) / spread``.
+        numbers: (3,) gamma of ``exp(-gamma * distance ** 2)``, bias in degrees, and the share of
+            the answer in the yaw (0..1; the rest is the trees').
+    """
+
+    vectors: NDArray[np.int16]
+    weights: NDArray[np.float32]
+    middle: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    numbers: NDArray[np.float32]
+
+    @property
+    def share(self) -> float:
+        """Of its answer in the yaw."""
+        return float(self.numbers[2])
+
+    def check(self, columns: int) -> None:
+        """Make sure that shapes fit each other and all numbers are usable.
+
+        Raises:
+            ValueError: they are not.
+        """
+        count = len(self.weights)
+        shapes = [a.shape for a in (self.vectors, self.middle, self.spread, self.numbers)]
+        if not count or shapes != [(count, columns), (columns,), (columns,), (3,)]:
+            raise ValueError(f"support vectors of shapes {shapes}; there are {columns} features")
+        values = (self.weights, self.middle, self.spread, self.numbers)
+        if not all(np.isfinite(a).all() for a in values) or (self.spread <= 0).any():
+            raise ValueError("support vectors: not finite, or features without spread")
+        if self.numbers[0] <= 0 or not 0 <= self.share <= 1:
+            raise ValueError(f"support vectors: gamma, bias, share = {self.numbers.tolist()}")
+
+    def predict(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """(N, F) features -> (N,) degrees."""
+        seen = (np.asarray(features, np.float32) - self.middle) / self.spread
+        known, squares = self._known
+        far = (seen**2).sum(axis=1)[:, None] + squares - 2 * seen @ known.T
+        near = np.exp(-self.numbers[0] * np.maximum(far, 0))
+        return np.asarray(near @ self.weights + self.numbers[1], np.float32)
+
+    @cached_property
+    def _known(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The vectors as they are looked at, and their squared lengths."""
+        known = (self.vectors.astype(np.float32) - self.middle) / self.spread
+        return known, (known**2).sum(axis=1)
+
+
 def stretch(yaw_deg: float, knots: NDArray[np.float32]) -> float:
     """Bring a mean of trees back to the scale of the labels; odd, and at most 90 degrees.
 
@@ -115,11 +173,19 @@ def stretch(yaw_deg: float, knots: NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class PoseModel:
-    """Trees for each kind of map and each angle, and the knots of each kind."""
+    """Trees for each kind of map and each angle, and the knots of each kind.
+
+    Args:
+        card: text about the file.
+        trees: by kind and angle.
+        knots: by kind, see `stretch`.
+        svrs: by kind; kinds may be absent.
+    """
 
     card: str
     trees: dict[tuple[str, str], Trees]
     knots: dict[str, NDArray[np.float32]]
+    svrs: dict[str, Svr] = field(default_factory=dict)
 
     def angles(
         self, kind: str, seen: tuple[NDArray[np.int16], NDArray[np.int16]]
@@ -127,6 +193,10 @@ class PoseModel:
         """Yaw and pitch in degrees from what `_layout.see` gives; pitch ``nan`` where unknown."""
         yaw_trees, pitch_trees = self.trees[kind, "yaw"], self.trees.get((kind, "pitch"))
         yaw = (yaw_trees.predict(seen[0]) - yaw_trees.predict(seen[1])) / 2
+        svr = self.svrs.get(kind)
+        if svr is not None:
+            one, other = svr.predict(np.stack(seen)).tolist()
+            yaw += svr.share * ((one - other) / 2 - yaw)
         yaw = stretch(yaw, self.knots[kind])
         if pitch_trees is None or abs(yaw) > MAX_PITCH_YAW_DEG:
             return yaw, float("nan")
@@ -161,6 +231,9 @@ def to_bytes(model: PoseModel) -> bytes:
     for (kind, angle), trees in model.trees.items():
         for name, dtype in _ARRAYS.items():
             arrays[f"{kind}_{angle}_{name}"] = getattr(trees, name).astype(dtype)
+    for kind, svr in model.svrs.items():
+        for name, dtype in _SVR_ARRAYS.items():
+            arrays[f"{kind}_svr_{name}"] = getattr(svr, name).astype(dtype)
     arrays |= {f"{kind}_knots": knots.astype("<f4") for kind, knots in model.knots.items()}
     buffer = BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -189,7 +262,12 @@ def read(path: Path) -> PoseModel:
             if angle == "yaw" or f"{kind}_{angle}_roots" in arrays
         }
         knots = {kind: _check_knots(arrays[f"{kind}_knots"]) for kind in KINDS}
-        return PoseModel(str(arrays["card"]), trees, knots)
+        svrs = {
+            kind: _build_svr(arrays, f"{kind}_svr")
+            for kind in KINDS
+            if f"{kind}_svr_vectors" in arrays
+        }
+        return PoseModel(str(arrays["card"]), trees, knots, svrs)
     except OSError as error:
         why = error.strerror or error
         raise BadWeights(f"{path}: no such file, or it cannot be read ({why})") from None
@@ -219,3 +297,15 @@ def _build(arrays: dict[str, NDArray[np.generic]], prefix: str) -> Trees:
     trees = Trees(**found)
     trees.check(len(_layout.column_names()))
     return trees
+
+
+def _build_svr(arrays: dict[str, NDArray[np.generic]], prefix: str) -> Svr:
+    found: dict[str, NDArray[Any]] = {}
+    for name, dtype in _SVR_ARRAYS.items():
+        array = arrays[f"{prefix}_{name}"]
+        if array.dtype != np.dtype(dtype):
+            raise ValueError(f"{prefix}_{name} holds {array.dtype}; wanted {np.dtype(dtype)}")
+        found[name] = array
+    svr = Svr(**found)
+    svr.check(len(_layout.column_names()))
+    return svr

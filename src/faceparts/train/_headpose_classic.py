@@ -1,4 +1,4 @@
-"""The classical road to head pose: forest over pixels, part maps, trees that tell the yaw.
+"""The classical road to head pose: forest over pixels, part maps, and what tells the yaw from them.
 
 After Khan, Mauro, Benini and Leonardi, "Head pose estimation through multi-class face
 segmentation", ICME 2017, with the maps as they are or averaged in superpixels. Nothing but FASSEG's
@@ -22,6 +22,7 @@ from faceparts.datasets import fasseg
 from faceparts.datasets._pairs import read_rgb
 from faceparts.labels import FASSEG6
 from faceparts.segment._cleanup import mean_by_segment, superpixels
+from faceparts.train import _headpose_fit as fit
 from faceparts.train import headpose as pose
 from faceparts.train._headpose_pixels import ClassicSettings, Ids, Map, make_maps
 from faceparts.train._headpose_vary import alter_photos
@@ -83,8 +84,8 @@ def run_classical(
 class _Told:
     """What one run of a road tells: yaw of left-out and test photos, and what it reports itself."""
 
-    left_out_deg: pose.Array
-    test_deg: pose.Array
+    left_out_deg: fit.Array
+    test_deg: fit.Array
     accuracy: dict[str, float]
     report: dict[str, Any]
 
@@ -136,7 +137,15 @@ def _take(
         threads=threads,
         tick=tick,
     )
-    trees = pose.TreeSettings(how.pose_trees, 1, how.pose_min_leaf, how.pose_max_features)
+    trees = fit.TreeSettings(
+        how.pose_trees,
+        1,
+        how.pose_min_leaf,
+        how.pose_max_features,
+        how.pose_svr_share,
+        how.pose_svr_c,
+        how.pose_svr_gamma,
+    )
     told: dict[str, _Told] = {}
     for road in ROADS:
         if road == "superpixels":
@@ -195,10 +204,10 @@ def read_photos(fasseg_root: Path, part: str, work_px: int, quiet: bool) -> list
     return out
 
 
-def rows_of(photos: Sequence[SmallPhoto], maps: Sequence[Map]) -> pose.Rows:
+def rows_of(photos: Sequence[SmallPhoto], maps: Sequence[Map]) -> fit.Rows:
     """Features of the winning parts of each map, and labels."""
     seen = [pose.features_of(_winners(probs), FASSEG6, _layout.PLAIN) for probs in maps]
-    return pose.Rows(
+    return fit.Rows(
         np.array([s[0] for s in seen], np.float32),
         np.array([s[1] for s in seen], np.float32),
         np.array([p.yaw_deg for p in photos], np.float64),
@@ -207,7 +216,7 @@ def rows_of(photos: Sequence[SmallPhoto], maps: Sequence[Map]) -> pose.Rows:
     )
 
 
-def inner_part(rows: pose.Rows) -> pose.Rows:
+def inner_part(rows: fit.Rows) -> fit.Rows:
     """The features in the face's own unit alone: hair that pixels took for walls spoils others."""
     start = -len(inner_names())
     return replace(rows, first=rows.first[:, start:], second=rows.second[:, start:])

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from faceparts import _layout
-from faceparts._headpose import KINDS, PoseModel, Trees
+from faceparts._headpose import KINDS, PoseModel, Svr, Trees
 from faceparts.datasets._pairs import read_rgb
 from faceparts.errors import BadData, BadRecipe
 from faceparts.parse import FaceParser
+from faceparts.train import _headpose_fit as fit
 from faceparts.train import headpose as pose
 from faceparts.train._headpose_recipe import HeadposeRecipe, Pseudo
 from faceparts.train._headpose_teacher import open_teacher
@@ -79,8 +80,9 @@ def run_modern(
             "level_pitch_deg": round(extra.level_deg, 2),
         }
     trees: dict[tuple[str, str], Trees] = {}
+    svrs: dict[str, Svr] = {}
     knots: dict[str, NDArray[np.float32]] = {}
-    tests: dict[str, pose.Rows] = {}
+    tests: dict[str, fit.Rows] = {}
     for kind, how in zip(KINDS, (recipe.trees, recipe.plain_trees), strict=True):
         learn, test = (rows_of(*v3[part], kind) for part in ("Train", "Test"))
         sources = [
@@ -93,12 +95,13 @@ def run_modern(
         ]
         varied = pose.vary_rows(learn, sources, kind, recipe.seed)
         more, held = split_pseudo(extra, kind, recipe)
-        report[kind], models, knots[kind] = learn_kind(
+        report[kind], models, svr, knots[kind] = learn_kind(
             recipe, how, learn, varied, more, held, threads
         )
-        trees |= {(kind, angle): pose.to_trees(model) for angle, model in models.items()}
+        trees |= {(kind, angle): fit.to_trees(model) for angle, model in models.items()}
+        svrs |= {kind: svr} if svr else {}
         tests[kind] = test
-    model = PoseModel("", trees, knots)
+    model = PoseModel("", trees, knots, svrs)
     for kind, test in tests.items():
         told = [model.angles(kind, both)[0] for both in _whole_numbers(test)]
         report[kind]["test"] = pose.score(np.array(told), test.yaw_deg)
@@ -108,15 +111,15 @@ def run_modern(
     return report, model
 
 
-def _whole_numbers(rows: pose.Rows) -> list[tuple[NDArray[np.int16], NDArray[np.int16]]]:
+def _whole_numbers(rows: fit.Rows) -> list[tuple[NDArray[np.int16], NDArray[np.int16]]]:
     """Features as `measure` computes them."""
     return list(zip(rows.first.astype(np.int16), rows.second.astype(np.int16), strict=True))
 
 
-def rows_of(photos: Sequence[pose.Photo], faces: Sequence[Face], kind: str) -> pose.Rows:
+def rows_of(photos: Sequence[pose.Photo], faces: Sequence[Face], kind: str) -> fit.Rows:
     """Features and labels of V3 photos."""
     seen = [pose.features_of(f.labels, f.label_set, kind) for f in faces]
-    return pose.Rows(
+    return fit.Rows(
         np.array([s[0] for s in seen], np.float32),
         np.array([s[1] for s in seen], np.float32),
         np.array([p.yaw_deg for p in photos], np.float64),
@@ -216,12 +219,12 @@ def list_pictures(how: Pseudo, root: Path, seed: int) -> list[Path]:
 
 def split_pseudo(
     extra: PseudoPhotos | None, kind: str, recipe: HeadposeRecipe
-) -> tuple[pose.Rows | None, pose.Rows | None]:
+) -> tuple[fit.Rows | None, fit.Rows | None]:
     """Varied rows to learn from, rows held out; owners below 0 so that they are nobody of V3."""
     if extra is None:
         return None, None
     seen = [pose.features_of(f.labels, f.label_set, kind) for f in extra.faces]
-    rows = pose.Rows(
+    rows = fit.Rows(
         np.array([s[0] for s in seen], np.float32),
         np.array([s[1] for s in seen], np.float32),
         extra.yaw_deg,
@@ -239,25 +242,25 @@ def split_pseudo(
 
 def learn_kind(
     recipe: HeadposeRecipe,
-    how: pose.TreeSettings,
-    learn: pose.Rows,
-    varied: pose.Rows,
-    more: pose.Rows | None,
-    held: pose.Rows | None,
+    how: fit.TreeSettings,
+    learn: fit.Rows,
+    varied: fit.Rows,
+    more: fit.Rows | None,
+    held: fit.Rows | None,
     threads: int,
-) -> tuple[dict[str, Any], dict[str, Any], NDArray[np.float32]]:
-    """Fit yaw and pitch for one kind of map: scores, the fitted trees by angle, the knots."""
+) -> tuple[dict[str, Any], dict[str, Any], Svr | None, NDArray[np.float32]]:
+    """Fit one kind of map: scores, trees by angle, support vectors of the yaw, knots."""
     yaw = pose.learn_yaw(
         learn, varied, more, how, even_out=recipe.even_out, seed=recipe.seed, threads=threads
     )
-    result, models, knots = yaw.report, {"yaw": yaw.model}, yaw.knots
+    result, models = yaw.report, {"yaw": yaw.model.trees}
     if more is None or held is None:  # nothing tells the pitch
-        return result, models, knots
-    models["pitch"] = pose.fit_angle(more, "pitch", how, recipe.seed, threads)
+        return result, models, yaw.model.svr, yaw.knots
+    models["pitch"] = fit.fit_angle(more, "pitch", how, recipe.seed, threads)
     for angle, truth in (("yaw", held.yaw_deg), ("pitch", held.pitch_deg)):
         if len(truth) < 3:
             continue
-        told = yaw.tell(held) if angle == "yaw" else pose.predict_angle(models[angle], held, angle)
+        told = yaw.tell(held) if angle == "yaw" else fit.predict_angle(models[angle], held, angle)
         result[f"{angle}_against_teacher"] = {
             "photos": len(truth),
             "mae_deg": round(float(np.abs(told - truth).mean()), 2),
@@ -265,4 +268,4 @@ def learn_kind(
             "guessing_the_median_mae_deg": round(float(np.abs(truth - np.median(truth)).mean()), 2),
             "correlation": round(float(np.corrcoef(told, truth)[0, 1]), 3),
         }
-    return result, models, knots
+    return result, models, yaw.model.svr, yaw.knots

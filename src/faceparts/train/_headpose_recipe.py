@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from faceparts.errors import BadRecipe
+from faceparts.train._headpose_fit import TreeSettings
 from faceparts.train._headpose_pixels import ClassicSettings
 from faceparts.train.config import _build
-from faceparts.train.headpose import TreeSettings
 
 ROADS = ("modern", "classical")
 
@@ -99,6 +99,9 @@ def recipe_from_table(table: dict[str, Any], where: str) -> HeadposeRecipe:
         ("classical: copies", recipe.classical.copies, 0, 100),
         ("classical: repeats", recipe.classical.repeats, 1, 100),
         ("classical: pose_trees", recipe.classical.pose_trees, 1, 10_000),
+        ("classical: pose_svr_share", recipe.classical.pose_svr_share, 0, 1),
+        ("classical: pose_svr_c", recipe.classical.pose_svr_c, 1e-3, 1e6),
+        ("classical: pose_svr_gamma", recipe.classical.pose_svr_gamma, 1e-9, 1e3),
     ]
     for name in ("trees", "plain_trees"):
         how = getattr(recipe, name)
@@ -107,6 +110,9 @@ def recipe_from_table(table: dict[str, Any], where: str) -> HeadposeRecipe:
             (f"{name}: pitch_trees", how.pitch_trees, 1, 10_000),
             (f"{name}: min_leaf", how.min_leaf, 1, 1000),
             (f"{name}: max_features", how.max_features, 1e-3, 1),
+            (f"{name}: svr_share", how.svr_share, 0, 1),
+            (f"{name}: svr_c", how.svr_c, 1e-3, 1e6),
+            (f"{name}: svr_gamma", how.svr_gamma, 1e-9, 1e3),
         ]
     for key, value, low, high in ranges:
         if not low <= value <= high:

@@ -1,9 +1,10 @@
-"""Head pose from part maps: regression trees over the layout, and the classical road of ICME 2017.
+"""Head pose from part maps: regression over the layout, and the classical road of ICME 2017.
 
 The modern road: a parser's part maps -> `faceparts._layout` -> extremely randomized trees for yaw
-and pitch -> plain arrays for `faceparts._headpose`. The classical road, after Khan, Mauro, Benini
-and Leonardi, "Head pose estimation through multi-class face segmentation", ICME 2017: a forest
-over pixels gives probability maps, a second forest tells the pose from them.
+and pitch, support vector regression beside them for the yaw (`_headpose_fit`) -> plain arrays for
+`faceparts._headpose`. The classical road, after Khan, Mauro, Benini and Leonardi, "Head pose
+estimation through multi-class face segmentation", ICME 2017: a forest over pixels gives probability
+maps, and a second one, with support vectors beside it, tells the pose from them.
 
 Every picture is learnt together with its mirror image, and answers are averaged over both.
 """
@@ -18,13 +19,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesRegressor
 
 from faceparts import _layout
-from faceparts._headpose import KNOTS_DEG, PER_DEGREE, Trees, stretch
+from faceparts._headpose import KNOTS_DEG, stretch
 from faceparts.datasets import fasseg
 from faceparts.errors import BadData
-from faceparts.train._forest_arrays import _siblings_together
+from faceparts.train._headpose_fit import (
+    Array,
+    Rows,
+    TreeSettings,
+    YawModel,
+    fit_yaw,
+    join,
+    predict_angle,
+)
 from faceparts.train._headpose_vary import vary_map
 from faceparts.types import LabelSet
 
@@ -32,10 +40,6 @@ POSES_DEG = tuple(range(-90, 91, 15))
 """The 13 yaws of FASSEG V3; positive = the subject turns to its own right, nose to image left."""
 
 _V3_NAME = re.compile(r"^([+-]?\d+)/personne(\d\d)")
-Array = NDArray[np.float64]
-
-MAX_STEP = 65_535
-"""A child lies at most so many nodes after its parent."""
 
 
 @dataclass(frozen=True)
@@ -83,66 +87,6 @@ def list_v3(root: Path, part: str) -> list[Photo]:
 # --- learning ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """What is learnt from: features of N maps and of their mirror images.
-
-    Args:
-        first, second: (N, F) float32, of the map and of its mirror image.
-        yaw_deg, pitch_deg: (N,) targets; ``nan`` where unknown.
-        owner: (N,) who is on it; people of a fold are left out together.
-    """
-
-    first: NDArray[np.float32]
-    second: NDArray[np.float32]
-    yaw_deg: Array
-    pitch_deg: Array
-    owner: NDArray[np.int64]
-
-    def take(self, where: NDArray[Any]) -> Rows:
-        """Some of the rows."""
-        return Rows(*(getattr(self, n)[where] for n in self.__dataclass_fields__))
-
-
-@dataclass(frozen=True)
-class TreeSettings:
-    """How the trees of one kind of map grow; see scikit-learn's ``ExtraTreesRegressor``."""
-
-    yaw_trees: int = 60
-    pitch_trees: int = 30
-    min_leaf: int = 2
-    max_features: float = 0.3
-
-
-def fit_angle(rows: Rows, angle: str, how: TreeSettings, seed: int, threads: int = 1) -> Any:
-    """Trees for ``"yaw"`` or ``"pitch"``; rows without a target are left out.
-
-    Raises:
-        BadData: fewer than 10 rows have one.
-    """
-    target = rows.yaw_deg if angle == "yaw" else rows.pitch_deg
-    known = np.isfinite(target)
-    if known.sum() < 10:
-        raise BadData(f"headpose: {known.sum()} rows with a known {angle}; wanted at least 10")
-    sign = -1 if angle == "yaw" else 1
-    x = np.concatenate([rows.first[known], rows.second[known]])
-    y = np.concatenate([target[known], sign * target[known]])
-    model = ExtraTreesRegressor(
-        how.yaw_trees if angle == "yaw" else how.pitch_trees,
-        min_samples_leaf=how.min_leaf,
-        max_features=how.max_features,
-        random_state=seed,
-        n_jobs=threads,
-    )
-    return model.fit(x, y)
-
-
-def predict_angle(model: Any, rows: Rows, angle: str) -> Array:
-    """(N,) degrees, from both images of each row."""
-    sign = -1 if angle == "yaw" else 1
-    return np.asarray((model.predict(rows.first) + sign * model.predict(rows.second)) / 2)
-
-
 def predict_left_out(
     rows: Rows, varied: Rows, more: Rows | None, how: TreeSettings, seed: int, threads: int = 1
 ) -> Array:
@@ -157,17 +101,9 @@ def predict_left_out(
     for owner in np.unique(rows.owner):
         left = rows.owner == owner
         learnt = join(varied.take(varied.owner != owner), more)
-        model = fit_angle(learnt, "yaw", how, seed, threads)
+        model = fit_yaw(learnt, how, seed, threads)
         out[left] = predict_angle(model, rows.take(left), "yaw")
     return out
-
-
-def join(rows: Rows, more: Rows | None) -> Rows:
-    """Both below each other."""
-    if more is None:
-        return rows
-    names = rows.__dataclass_fields__
-    return Rows(*(np.concatenate([getattr(rows, n), getattr(more, n)]) for n in names))
 
 
 def session_offsets(rows: Rows, predicted_deg: Array, within_deg: float = 60.0) -> Array:
@@ -209,14 +145,14 @@ class LearntYaw:
     """The trees for the yaw, and what left-out persons said on the way.
 
     Args:
-        model: fitted trees.
+        model: what was fitted.
         knots: see `find_knots`.
         left_out_deg: (N,) yaw of each row by trees that saw nobody of its owner, with knots.
         offsets_deg: (N,) see `session_offsets`.
         report: scores of ``left_out_deg``.
     """
 
-    model: Any
+    model: YawModel
     knots: NDArray[np.float32]
     left_out_deg: Array
     offsets_deg: Array
@@ -263,43 +199,12 @@ def learn_yaw(
             f"{p:02d}": round(float(offsets[rows.owner == p][0]), 1) for p in np.unique(rows.owner)
         },
     }
-    model = fit_angle(join(varied, more), "yaw", how, seed, threads)
+    model = fit_yaw(join(varied, more), how, seed, threads)
     return LearntYaw(model, knots, told, offsets, report)
 
 
 def _stretch_all(yaw_deg: Array, knots: NDArray[np.float32]) -> Array:
     return np.array([stretch(yaw, knots) for yaw in yaw_deg.tolist()])
-
-
-def to_trees(fitted: Any) -> Trees:
-    """A fitted forest of regression trees over whole-numbered features as plain arrays.
-
-    Raises:
-        BadData: a tree is too large for its numbers.
-    """
-    roots, parts, total = [], [], 0
-    for estimator in fitted.estimators_:
-        tree = estimator.tree_
-        order, left = _siblings_together(tree.children_left, tree.children_right)
-        leaf = tree.children_left[order] < 0
-        step = np.where(leaf, 0, left - np.arange(len(order)))
-        if step.max(initial=0) > MAX_STEP:
-            raise BadData(f"headpose: a tree of {len(order)} nodes; wanted a smaller one")
-        number = np.where(
-            leaf,
-            np.rint(tree.value[order, 0, 0] * PER_DEGREE),
-            np.floor(tree.threshold[order]),
-        )
-        parts.append((np.where(leaf, -1, tree.feature[order]), number, step))
-        roots.append(total)
-        total += len(order)
-    feature, number, step = (np.concatenate([p[i] for p in parts]) for i in range(3))
-    return Trees(
-        np.array(roots, np.int32),
-        feature.astype(np.int16),
-        number.astype(np.int16),
-        step.astype(np.uint16),
-    )
 
 
 # --- scores --------------------------------------------------------------------------------------
