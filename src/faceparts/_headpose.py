@@ -195,7 +195,7 @@ class PoseModel:
         yaw = (yaw_trees.predict(seen[0]) - yaw_trees.predict(seen[1])) / 2
         svr = self.svrs.get(kind)
         if svr is not None:
-            one, other = svr.predict(np.stack(seen)).tolist()
+            one, other = (float(svr.predict(side[None])[0]) for side in seen)
             yaw += svr.share * ((one - other) / 2 - yaw)
         yaw = stretch(yaw, self.knots[kind])
         if pitch_trees is None or abs(yaw) > MAX_PITCH_YAW_DEG:
