@@ -27,7 +27,7 @@ class SquareParser(Protocol):
     margin: float
 
     def probs(self, square: Image) -> NDArray[np.float32]:
-        """(S, S, 3) uint8 RGB of ``input_px`` -> (19, S, S) float32."""
+        """(S, S, 3) uint8 RGB of ``input_px`` -> (19, s, s) float32, s as the net has it."""
         ...
 
 
@@ -38,7 +38,7 @@ class Ours:
         self.name = name
         self.input_px = segmenter.card.input_px
         self.margin = segmenter.card.margin
-        self._segmenter = segmenter
+        self._predict = getattr(segmenter, "maps", segmenter.predict)
         self._flip = flip
         order = _reorder(segmenter.label_set.parts, name)
         in_order = order == list(range(len(order)))
@@ -47,8 +47,8 @@ class Ours:
 
     def probs(self, square: Image) -> NDArray[np.float32]:
         if not self._flip:
-            return self._segmenter.predict(square[None])[0][self._order]
-        both = self._segmenter.predict(np.stack([square, square[:, ::-1]]))
+            return self._predict(square[None])[0][self._order]
+        both = self._predict(np.stack([square, square[:, ::-1]]))
         mean = (both[0] + both[1][self._mirror][..., ::-1]) / 2
         return np.asarray(mean[self._order], np.float32)
 

@@ -121,7 +121,8 @@ def _time_photo(parser: FaceParser, photo: Image, rounds: int) -> dict[str, Any]
     card = parser.segmenter.card
     cuts = [crops.crop_head(photo, head, card.input_px, card.margin) for head in heads]
     squares = np.stack([c.image for c in cuts]) if cuts else np.empty((0, 1, 1, 3), np.uint8)
-    probs = parser.segmenter.predict(squares) if cuts else np.empty((0,))
+    predict = getattr(parser.segmenter, "maps", parser.segmenter.predict)
+    probs = predict(squares) if cuts else np.empty((0,))
     windows = [crops.crop_to_window(c) for c in cuts]
     faces = parser.segment(photo, heads)
     hidden = effect(photo, faces)
@@ -137,7 +138,7 @@ def _time_photo(parser: FaceParser, photo: Image, rounds: int) -> dict[str, Any]
         "whole": lambda _: effect(photo, parser.parse(photo)),
         "detect": lambda _: parser.detect(photo),
         "crop": crop_all,
-        "net": lambda _: parser.segmenter.predict(squares) if cuts else None,
+        "net": lambda _: predict(squares) if cuts else None,
         "warp back": warp_all,
         "hide": lambda _: effect(photo, faces),
         "encode PNG": lambda _: cv2.imencode(".png", bgr),

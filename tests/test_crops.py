@@ -232,6 +232,32 @@ def test_warping_back_is_bilinear_before_the_arg_max(seed, count, size_px, x0, y
     assert_same(some_probs(seed, count, size_px, sharp), crop, crops.crop_to_window(crop))
 
 
+@pytest.mark.parametrize(("side", "of"), [(16, 8), (16, 24), (15, 5), (7, 14)])
+def test_maps_of_another_size_than_the_crop(side, of):
+    """A map of t x t cells is that of a crop of t x t pixels of the same square."""
+    box = head(3, 5, 25, 27)
+    fine, coarse = (crops.crop_head(noise(40, 40), box, s, margin=0.2) for s in (side, of))
+    probs, window = some_probs(4, 5, of, 4), crops.crop_to_window(fine)
+    assert window == crops.crop_to_window(coarse)
+    for got, wanted in zip(
+        crops.warp_back(probs, fine, window), crops.warp_back(probs, coarse, window), strict=True
+    ):
+        np.testing.assert_allclose(got, wanted, atol=1e-4)
+
+
+def test_enlarging_is_bilinear_and_free_where_nothing_changes():
+    maps = np.stack([some_probs(s, 3, 6, 2) for s in (1, 2)])
+    assert crops.enlarge(maps, 6) is maps
+    large = crops.enlarge(maps, 12)
+    assert large.shape == (2, 3, 12, 12) and large.dtype == np.float32
+    np.testing.assert_allclose(large.sum(axis=1), 1, atol=1e-6)
+    # at twice the side, the second pixel is a quarter of a cell from the first one's middle
+    np.testing.assert_allclose(large[..., 0, 0], maps[..., 0, 0], atol=1e-6)
+    expected = 0.75 * maps[..., 0, 0] + 0.25 * maps[..., 0, 1]
+    np.testing.assert_allclose(large[..., 0, 1], expected, atol=1e-6)
+    assert crops.enlarge(maps[:0], 12).shape == (0, 3, 12, 12)
+
+
 def test_turned_crops_warp_back_too():
     cos, sin = math.cos(0.4), math.sin(0.4)
     to_source = np.array([[1.3 * cos, -1.3 * sin, 14], [1.3 * sin, 1.3 * cos, 3]])

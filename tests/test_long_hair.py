@@ -137,6 +137,17 @@ class Colours:
         return probs
 
 
+class Halved(Colours):
+    """The same, but puts out maps of half the side."""
+
+    def maps(self, crops: np.ndarray) -> np.ndarray:
+        fine = super().predict(crops)
+        return fine.reshape(len(crops), K, SIDE // 2, 2, SIDE // 2, 2).mean((3, 5))
+
+    def predict(self, crops: np.ndarray) -> np.ndarray:
+        raise AssertionError("maps are there")
+
+
 class Fixed:
     def __init__(self, *heads: Head) -> None:
         self.heads = list(heads)
@@ -171,6 +182,22 @@ def test_hair_is_followed() -> None:
     assert whole.area_px("skin") == short.area_px("skin")
     for name in ("yaw_deg", "pitch_deg"):
         np.testing.assert_equal(measure(whole)[name], measure(short)[name])
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_maps_smaller_than_the_crop_say_the_same(flip: bool) -> None:
+    """With and without a wider look; borders may differ by a cell, two pixels of the crop."""
+    for hair_to, options in ((104, {}), (104, {"long_hair": False}), (82, {})):
+        image = draw(hair_to)
+        fine, coarse = (
+            FaceParser(Fixed(*HEADS), net, flip=flip, **options).parse(image)[0]
+            for net in (Colours(), Halved())
+        )
+        assert fine.window_xyxy == coarse.window_xyxy
+        for part in ("skin", "hair"):
+            one, other = fine.mask(part), coarse.mask(part)
+            assert (one & other).sum() > 0.9 * (one | other).sum() > 0
+        assert abs(lowest(fine) - lowest(coarse)) <= 4
 
 
 def test_head_pose_sees_the_square_around_the_head() -> None:

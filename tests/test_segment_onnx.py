@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from onnx import helper
@@ -68,6 +69,19 @@ def test_a_smaller_output_is_scaled_bilinearly(tmp_path, make_parser):
     np.testing.assert_array_equal(probs[:, 14:18].argmax(axis=0), labels_of_crop()[14:18])
     # cells 3 | 4 meet at row 16; half a cell to each side the weights are 1/8, 3/8, 5/8, 7/8
     np.testing.assert_allclose(probs[2, 14:18, 0], [1 / 8, 3 / 8, 5 / 8, 7 / 8], atol=0.01)
+
+
+def test_maps_are_what_the_net_puts_out(tmp_path, make_parser, parser_file):
+    """Whoever scales them anyway needs no larger ones; `predict` enlarges them, cell by cell."""
+    parser = onnx.load(make_parser(tmp_path / "a.onnx", shrink=4), threads=1)
+    images = crops_of_noise(onnx.MAX_BATCH + 2)
+    maps = parser.maps(images)
+    assert maps.shape == (len(images), 3, 8, 8) and maps.dtype == np.float32
+    large = [[cv2.resize(plane, (32, 32)) for plane in planes] for planes in maps]
+    np.testing.assert_array_equal(parser.predict(images), np.array(large))
+    whole = onnx.load(parser_file, threads=1)
+    np.testing.assert_array_equal(whole.predict(images), whole.maps(images))
+    assert parser.maps(images[:0]).shape[:2] == (0, 3)
 
 
 def test_a_batch_gives_what_single_crops_give(parser_file):

@@ -255,6 +255,8 @@ def test_answers_decide_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str
     pool = read_pool(PEOPLE, world, codes, 1 << 30)
     assert all((ids == HAIR).all() for _, ids in pool)
     assert "answers for people" in capsys.readouterr().err
+    read_pool(PEOPLE, world, codes, 0, quiet=True)
+    assert not capsys.readouterr().err
     human = read_pool(replace(PEOPLE, given=1.0), world, codes, 1 << 30)
     np.testing.assert_array_equal(human[0][1], one.ids)
     said = pool.answers(1)

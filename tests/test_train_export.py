@@ -131,6 +131,22 @@ def test_the_shuffle_is_written_out_right() -> None:
         torch.testing.assert_close(got, Maps()(x).softmax(dim=1), rtol=1e-5, atol=1e-6)
 
 
+class Halved(nn.Module):
+    """Puts out what it is given, enlarged or not."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear")
+
+    def coarse(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_enlarging_is_left_to_others() -> None:
+    x = 5 * torch.randn(2, 3, 4, 4)
+    got = export.PartsExport(Halved(), 3, 8)(x)
+    torch.testing.assert_close(got, x.softmax(dim=1), rtol=1e-5, atol=1e-6)
+
+
 def test_large_logits_stay_finite() -> None:
     x = torch.tensor([1e4, 1e4, -1e4]).reshape(1, 3, 1, 1)
     probs = export.PartsExport(nn.Identity(), 3, 1)(x).flatten()

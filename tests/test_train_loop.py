@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number(
         return (loss * float("nan") if progress > 0.4 else loss), shares
 
     monkeypatch.setattr(task, "loss", breaks)
-    monkeypatch.setattr(loop, "make_task", lambda recipe, root: task)
+    monkeypatch.setattr(loop, "make_task", lambda recipe, root, quiet: task)
     with pytest.raises(
         TrainingFailed,
         match=r"step 3: the loss is nan; pictures of the step: people/\d, people/\d; look at "
@@ -370,7 +370,7 @@ class Scores:
 def trained_with(
     task: Scores, recipe: Recipe, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[State, list[dict[str, Any]]]:
-    monkeypatch.setattr(loop, "make_task", lambda recipe, root: task)
+    monkeypatch.setattr(loop, "make_task", lambda recipe, root, quiet: task)
     monkeypatch.setattr(loop, "write_data", lambda *args, **kwargs: None)
     state = loop.train(recipe, out, out, quiet=True)
     return state, [row for row in rows_of(out) if "val" in row]
@@ -578,7 +578,7 @@ def test_a_picture_that_is_damaged_while_training(
     copied = tmp_path / "data"
     shutil.copytree(world / "people", copied / "people")
     task = loop.make_task(PARTS, copied)
-    monkeypatch.setattr(loop, "make_task", lambda recipe, root: task)
+    monkeypatch.setattr(loop, "make_task", lambda recipe, root, quiet: task)
     loop.train(replace(PARTS, steps=1), copied, tmp_path / "out", quiet=True)
     for path in (copied / "people" / "train" / "masks").iterdir():
         path.write_bytes(path.read_bytes()[:60])

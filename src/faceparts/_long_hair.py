@@ -35,13 +35,14 @@ def leaves_cut(probs: Probs, crop: Crop, hair: int) -> bool:
     """Whether hair crosses a border of the cut beyond which there is more of the picture.
 
     Args:
-        probs: (K, S, S) of the crop.
+        probs: (K, s, s) of the crop.
         hair: id of hair.
     """
-    size = probs.shape[1]
+    size = crop.image.shape[0]
     scale, (height, width) = crop.to_source[0, 0], crop.source_hw
     left, top = (crop.to_source[axis, 2] - scale / 2 + 0.5 for axis in (0, 1))
-    first, last, whole = slice(0, _BORDER_PX), slice(-_BORDER_PX, None), slice(None)
+    rim = max(1, round(_BORDER_PX * probs.shape[1] / size))
+    first, last, whole = slice(0, rim), slice(-rim, None), slice(None)
     borders = (
         (left >= scale, whole, first),
         (left + size * scale <= width - scale, whole, last),

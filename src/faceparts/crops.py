@@ -167,6 +167,17 @@ def crop_to_window(crop: Crop) -> tuple[int, int, int, int]:
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
+def enlarge(maps: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
+    """(N, K, s, s) -> (N, K, S, S), bilinearly; the same array if S is s."""
+    if maps.shape[2:] == (size_px, size_px):
+        return maps
+    out = np.empty((*maps.shape[:2], size_px, size_px), np.float32)
+    for planes, targets in zip(maps, out, strict=True):
+        for plane, target in zip(planes, targets, strict=True):
+            cv2.resize(plane, (size_px, size_px), dst=target, interpolation=cv2.INTER_LINEAR)
+    return out
+
+
 def warp_back(
     probs: NDArray[np.float32], crop: Crop, window_xyxy: tuple[int, int, int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -177,7 +188,7 @@ def warp_back(
     more than twice as fine as the picture are averaged first.
 
     Args:
-        probs: (K, S, S) float32 of the crop, sums to 1 over K.
+        probs: (K, s, s) float32 of the crop, sums to 1 over K; s may differ from the crop's S.
         window_xyxy: whole picture pixels; see `crop_to_window`.
 
     Returns:
@@ -185,8 +196,9 @@ def warp_back(
     """
     count = len(probs)
     x0, y0, x1, y1 = window_xyxy
-    to_crop = np.asarray(np.linalg.inv(np.vstack([crop.to_source, (0, 0, 1)])), np.float64)
-    probs, to_map = _average_down(probs, to_crop)
+    to_crop = np.linalg.inv(np.vstack([crop.to_source, (0, 0, 1)]))
+    to_map = _resized(probs.shape[1] / crop.image.shape[0]) @ to_crop
+    probs, to_map = _average_down(probs, to_map)
     best = np.zeros((y1 - y0, x1 - x0), np.float32)
     ids = np.zeros(best.shape, np.uint8)
     to_picture = np.asarray(np.linalg.inv(to_map), np.float64)
@@ -216,11 +228,17 @@ def warp_back(
     return ids, np.minimum(best, 1, out=best)
 
 
+def _resized(ratio: float) -> NDArray[np.float64]:
+    """(3, 3) map between pixel centres of a picture and of itself at ``ratio`` of its side."""
+    shift = ratio / 2 - 0.5
+    return np.array([[ratio, 0, shift], [0, ratio, shift], [0, 0, 1.0]])
+
+
 def _average_down(
-    probs: NDArray[np.float32], to_crop: NDArray[np.float64]
+    probs: NDArray[np.float32], to_map: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Halve maps until they are at most twice as fine as the picture; and picture -> map."""
-    finer = float(np.sqrt(abs(np.linalg.det(to_crop[:2, :2]))))
+    finer = float(np.sqrt(abs(np.linalg.det(to_map[:2, :2]))))
     while finer > 2 and probs.shape[1] > 1:
         count, size_px, _ = probs.shape
         small_px = -(-size_px // 2)
@@ -232,10 +250,9 @@ def _average_down(
             half = cv2.resize(tall, (small_px, count * small_px), interpolation=cv2.INTER_AREA)
             probs = np.asarray(half, np.float32).reshape(count, small_px, small_px)
         ratio = small_px / size_px
-        shift = ratio / 2 - 0.5
-        to_crop = np.array([[ratio, 0, shift], [0, ratio, shift], [0, 0, 1.0]]) @ to_crop
+        to_map = _resized(ratio) @ to_map
         finer *= ratio
-    return probs, to_crop
+    return probs, to_map
 
 
 def _possible_box(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts._long_hair import join, leaves_cut, wider_cut
-from faceparts.crops import check_image, crop_head, crop_to_window, warp_back
+from faceparts.crops import check_image, crop_head, crop_to_window, enlarge, warp_back
 from faceparts.detect._union import open_detector
 from faceparts.errors import UsageError
 from faceparts.images import flatten
@@ -192,14 +192,17 @@ class FaceParser:
         cuts = [wider_cut(image, some[i][0], card.input_px, card.margin) for i in far]
         found = self._predict([cut for cut, _ in cuts])
         for i, (_, crop), wide in zip(far, cuts, found, strict=True):
-            looks[i] = crop, join(looks[i][1], wide, crop.image.shape[0], self.label_set)
+            close = enlarge(looks[i][1][None], card.input_px)[0]
+            looks[i] = crop, join(close, wide, crop.image.shape[0], self.label_set)
         return looks
 
     def _predict(self, crops: Sequence[Crop]) -> NDArray[np.float32]:
+        """(N, K, s, s) probabilities; s may be less than the crops' S, see `OnnxSegmenter.maps`."""
         images = np.stack([crop.image for crop in crops])
-        probs = self.segmenter.predict(images)
+        predict = getattr(self.segmenter, "maps", self.segmenter.predict)
+        probs: NDArray[np.float32] = predict(images)
         if self._flip:
-            mirrored = self.segmenter.predict(np.ascontiguousarray(images[:, :, ::-1]))
+            mirrored = predict(np.ascontiguousarray(images[:, :, ::-1]))
             probs += mirrored[:, list(self.label_set.mirror), :, ::-1]
             probs *= np.float32(0.5)
         return probs

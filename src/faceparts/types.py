@@ -338,7 +338,11 @@ class HeadDetector(Protocol):
 
 
 class Segmenter(Protocol):
-    """Gives every pixel of a crop a probability for each part."""
+    """Gives every pixel of a crop a probability for each part.
+
+    One may also have ``maps``, which is `predict` without the last enlarging: (N, S, S, 3) ->
+    (N, K, s, s). `FaceParser` takes it where it is there.
+    """
 
     @property
     def card(self) -> ModelCard: ...

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts import labels
+from faceparts.crops import enlarge
 from faceparts.errors import BadWeights
 from faceparts.types import LabelSet, ModelCard
 from faceparts.weights import Net, normalise, open_net
@@ -68,25 +69,35 @@ class OnnxSegmenter:
             ValueError: the crops are not (N, S, S, 3) uint8 with the card's S.
             BadWeights: the net does not put out one value a part.
         """
+        return enlarge(self.maps(crops), self.card.input_px)
+
+    def maps(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """`predict` in the size that the net puts out: (N, S, S, 3) -> (N, K, s, s).
+
+        Whoever scales the probabilities anyway need not scale them twice.
+
+        Raises:
+            ValueError, BadWeights: as `predict`.
+        """
         size_px = self.card.input_px
         if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size_px, size_px, 3):
             raise ValueError(
                 f"crops: got {crops.dtype} of shape {crops.shape}, "
                 f"wanted uint8 (N, {size_px}, {size_px}, 3)"
             )
-        probs = np.empty((len(crops), len(self.label_set.parts), size_px, size_px), np.float32)
+        found = []
         for start in range(0, len(crops), self._chunk):
             chunk = crops[start : start + self._chunk]
             if 0 < self.card.shrink_px < size_px:
                 chunk = shrink_and_grow(chunk, self.card.shrink_px)
             values = self._net.run(normalise(chunk, self.card))[self._output]
             self._check_parts(values.shape[1])
-            if self.card.output == "logits":
-                values = _softmax(values)
-            if values.shape == probs.shape and values.dtype == probs.dtype:
-                return values  # all crops at once and in their size: 5 MB a crop not copied
-            _scale_to(values, probs[start : start + len(chunk)])
-        return probs
+            found.append(_softmax(values) if self.card.output == "logits" else values)
+        if len(found) == 1:
+            return np.asarray(found[0], np.float32)  # not copied if it is float32
+        if not found:
+            return np.empty((0, len(self.label_set.parts), size_px, size_px), np.float32)
+        return np.concatenate(found).astype(np.float32, copy=False)
 
     def _check_parts(self, count: int | None) -> None:
         wanted = len(self.label_set.parts)
@@ -113,17 +124,6 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     np.exp(values, out=values)
     values /= values.sum(axis=1, keepdims=True)
     return np.asarray(values, np.float32)
-
-
-def _scale_to(values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Scale (N, K, s, s) bilinearly into (N, K, S, S)."""
-    if values.shape == out.shape:
-        out[:] = values
-        return
-    size_wh = out.shape[3], out.shape[2]
-    for maps, targets in zip(values, out, strict=True):
-        for plane, target in zip(maps, targets, strict=True):
-            target[:] = cv2.resize(plane, size_wh, interpolation=cv2.INTER_LINEAR)
 
 
 def load(

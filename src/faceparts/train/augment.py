@@ -138,7 +138,7 @@ def mirror(
     return np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(table[labels[:, ::-1]])
 
 
-def photometric(image: Image, rng: np.random.Generator, *, smallest: float = 0.1) -> Image:
+def photometric(image: Image, rng: np.random.Generator, *, smallest: float = 0.035) -> Image:
     """Light, colour, sharpness and compression as they vary between cameras.
 
     ``smallest`` is the strongest shrinking (share of the side) before growing back.
@@ -149,7 +149,7 @@ def photometric(image: Image, rng: np.random.Generator, *, smallest: float = 0.1
         image = _grey(image)
     if rng.random() < 0.06:
         image = _low_light(image, rng)
-    if rng.random() < 0.2:
+    if rng.random() < 0.3:
         image = _shrink_and_grow(image, rng, smallest)
     elif rng.random() < 0.12:
         sigma = rng.uniform(0.4, 1.6)

@@ -141,7 +141,7 @@ class Recipe:
     Args:
         name: name of the model; also of the files written.
         net: file in ``faceparts.train.nets``.
-        task: file in ``faceparts.train`` that defines ``make_task(recipe, root)``.
+        task: file in ``faceparts.train`` that defines ``make_task(recipe, root, *, quiet)``.
         label_set: name of the parts that a parser learns; sources are translated into it.
         net_options: passed on to the net's ``build``.
         steps: number of optimiser steps, unless ``minutes`` is set.

@@ -129,7 +129,7 @@ class CropTask(PartsTask):
         )
 
 
-def make_task(recipe: Recipe, root: Path) -> CropTask:
+def make_task(recipe: Recipe, root: Path, *, quiet: bool = False) -> CropTask:
     """The task of recipes with ``task = "crop_s1"``.
 
     Raises:
@@ -141,7 +141,7 @@ def make_task(recipe: Recipe, root: Path) -> CropTask:
             raise BadRecipe(
                 f"{recipe.name}: {key} does nothing with task = 'crop_s1'; leave it out"
             )
-    return CropTask(recipe, root)
+    return CropTask(recipe, root, quiet=quiet)
 
 
 outputs_of = parts.outputs_of

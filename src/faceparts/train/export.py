@@ -52,6 +52,15 @@ class Shuffled(Protocol):
         ...
 
 
+@runtime_checkable
+class Coarse(Protocol):
+    """A net whose last step enlarges its logits, which is left to whoever needs them larger."""
+
+    def coarse(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 3, S, S) -> (N, K, s, s): what is enlarged."""
+        ...
+
+
 class PartsExport(nn.Module):
     """A parser that puts out probabilities instead of logits, in operations that run fast.
 
@@ -62,7 +71,8 @@ class PartsExport(nn.Module):
     follow a convolution cost nothing.
 
     Args:
-        net: puts out (N, K, ...) logits; one that is `Shuffled` is run without its last step.
+        net: puts out (N, K, ...) logits; one that is `Shuffled` or `Coarse` is run without its
+            last step.
         parts: K.
         size_px: S of the pictures; even for a `Shuffled` net.
     """
@@ -76,9 +86,13 @@ class PartsExport(nn.Module):
         self.register_buffer("ones", torch.ones(1, parts, 1, 1), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 3, S, S) -> (N, K, S, S) that sums to 1 over K; N >= 1."""
+        """(N, 3, S, S) -> (N, K, s, s) that sums to 1 over K; N >= 1; s = S unless `Coarse`."""
         net = self.net
-        y = (net.maps(x) if isinstance(net, Shuffled) else net(x)).clamp(-LOGIT_RANGE, LOGIT_RANGE)
+        if isinstance(net, Coarse):
+            y = net.coarse(x)
+        else:
+            y = net.maps(x) if isinstance(net, Shuffled) else net(x)
+        y = y.clamp(-LOGIT_RANGE, LOGIT_RANGE)
         odds = torch.exp(self._shuffle(y) if isinstance(net, Shuffled) else y)
         return odds / functional.conv2d(odds, self.ones)
 

@@ -46,8 +46,8 @@ class Batch:
     keys: tuple[str, ...] = ()
 
 
-def make_task(recipe: Recipe, root: Path) -> HeadsTask:
-    """The task of recipes with ``task = "heads"``.
+def make_task(recipe: Recipe, root: Path, *, quiet: bool = False) -> HeadsTask:
+    """The task of recipes with ``task = "heads"``; it reads its data without a bar anyway.
 
     Raises:
         BadRecipe: the recipe asks for losses of the parts task.

@@ -156,8 +156,8 @@ class KeypointsTask:
         return {n: float(np.mean([s[n] for s in scores])) for n in names} if scores else {}
 
 
-def make_task(recipe: Recipe, root: Path) -> KeypointsTask:
-    """The task of recipes with ``task = "keypoints"``.
+def make_task(recipe: Recipe, root: Path, *, quiet: bool = False) -> KeypointsTask:
+    """The task of recipes with ``task = "keypoints"``; it reads its data without a bar anyway.
 
     Raises:
         BadRecipe: a source is of another task, or the recipe asks for losses of the parts task.

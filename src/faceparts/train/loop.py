@@ -90,9 +90,9 @@ class Summing(Protocol):
     def total(self, sums: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]: ...
 
 
-def make_task(recipe: Recipe, root: Path) -> Task:
+def make_task(recipe: Recipe, root: Path, *, quiet: bool = False) -> Task:
     """The task that a recipe names, with its data read; see `config.tasks`."""
-    task: Task = folder.load("faceparts.train", recipe.task).make_task(recipe, root)
+    task: Task = folder.load("faceparts.train", recipe.task).make_task(recipe, root, quiet=quiet)
     return task
 
 
@@ -120,7 +120,7 @@ def train(
         threads: processor threads; ``None`` = PyTorch's own choice.
         workers: threads that prepare batches.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
-        quiet: no progress bar.
+        quiet: no progress bars.
 
     Raises:
         TrainingFailed: the loss is not finite; the message names step and pictures.
@@ -135,7 +135,7 @@ def train(
     with join(device) as group:
         if recipe.init in pretrained.ENCODERS:  # said at once, not after minutes of reading data
             pretrained.find(recipe.init)
-        task = make_task(recipe, root)
+        task = make_task(recipe, root, quiet=quiet or not group.first)
         state = make_state(recipe, task.outputs, group.device)
         checkpoint = out / "checkpoint.pt"
         if checkpoint.exists():

@@ -64,9 +64,9 @@ class Batch:
     answers: Tensor | None = None
 
 
-def make_task(recipe: Recipe, root: Path) -> PartsTask:
+def make_task(recipe: Recipe, root: Path, *, quiet: bool = False) -> PartsTask:
     """The task of recipes with ``task = "parts"``; see `PartsTask`."""
-    return PartsTask(recipe, root)
+    return PartsTask(recipe, root, quiet=quiet)
 
 
 def outputs_of(recipe: Recipe) -> int:
@@ -80,19 +80,20 @@ class PartsTask:
     Args:
         recipe: what to train.
         root: data root; sources are folders below it.
+        quiet: no bar while labels are decided anew.
 
     Raises:
         BadRecipe: occluders or grafts need parts that the label set lacks.
         BadData: a source is missing or damaged.
     """
 
-    def __init__(self, recipe: Recipe, root: Path) -> None:
+    def __init__(self, recipe: Recipe, root: Path, *, quiet: bool = False) -> None:
         self.recipe = recipe
         self.label_set = labels.get(recipe.label_set)
         self.outputs = len(self.label_set.parts)
         _check_parts(recipe, self.label_set)
         codes = Codes(self.label_set)
-        every = pools.read_pools((*recipe.data, *recipe.val), root, codes)
+        every = pools.read_pools((*recipe.data, *recipe.val), root, codes, quiet=quiet)
         self.pools, self.val = every[: len(recipe.data)], every[len(recipe.data) :]
         self.mirror = codes.mirrored()
         self.codes = {c: _mask(parts, self.outputs) for c, parts in codes.parts.items()}

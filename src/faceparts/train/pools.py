@@ -67,21 +67,25 @@ class Pool:
         return (self[i] for i in range(len(self)))
 
 
-def read_pools(sources: Sequence[Source], root: Path, codes: Codes) -> list[Pool]:
+def read_pools(
+    sources: Sequence[Source], root: Path, codes: Codes, *, quiet: bool = False
+) -> list[Pool]:
     """All sources of a task; together they keep at most `KEEP_BYTES`. See `read_pool`."""
     found: list[Pool] = []
     left = KEEP_BYTES
     for source in sources:
-        found.append(read_pool(source, root, codes, left))
+        found.append(read_pool(source, root, codes, left, quiet=quiet))
         left -= found[-1].bytes
     return found
 
 
-def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool:
+def read_pool(
+    source: Source, root: Path, codes: Codes, keep_bytes: int, *, quiet: bool = False
+) -> Pool:
     """Read every picture of a source once, and keep as many decoded as fit into ``keep_bytes``.
 
     With ``vote`` in the source its labels are decided anew, with ``answers`` by what was said
-    before; a bar on stderr follows both.
+    before; a bar on stderr follows both unless it shall be ``quiet``.
 
     Raises:
         BadData: a file is missing or damaged, also of the answers, or the source says nothing about
@@ -136,7 +140,7 @@ def read_pool(source: Source, root: Path, codes: Codes, keep_bytes: int) -> Pool
     with ThreadPoolExecutor(available_cores() if voters else 1) as threads:
         found = threads.map(read, range(len(dataset))) if voters else map(read, range(len(dataset)))
         words = f"{'answers for' if source.answers else 'vote on'} {source.root}"
-        silent = not (voters or source.answers)
+        silent = quiet or not (voters or source.answers)
         bar = tqdm(found, words, len(dataset), file=sys.stderr, disable=silent, mininterval=1)
         try:
             for i, (image, ids) in enumerate(bar):

@@ -2,9 +2,9 @@
 
 The encoder is EfficientNet-Lite0 (Tan and Le, "EfficientNet", ICML 2019, and the Lite variant of
 2020: ReLU6, no squeeze-and-excitation, so that it can be quantised) without its last stage and
-classifier. The decoder is partnet's: skips that are added, and a pixel shuffle as the last step up.
-A few thousand labelled faces teach what a pullover is less well than a million photos of
-everything did; see docs/training.md.
+classifier. The decoder adds skips on its way up and ends at half the picture's side: there a finer
+picture is worth more than finer maps of it. A few thousand labelled faces teach what a pullover is
+less well than a million photos of everything did; see docs/training.md.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STAGES = (
 SKIPS = (0, 1, 2, 4)
 """Stages whose output the decoder sees: the last ones at a half, 4th, 8th and 16th of the side."""
 
-DECODER = (24, 48, 80, 96)
+DECODER = (16, 48, 80, 96)
 """Channels of the decoder at those sizes."""
 
 BLOCKS = (0, 0, 0, 0)
@@ -125,15 +125,15 @@ class LiteNet(nn.Module):
             nn.Sequential(*(Residual(width) for _ in range(count)))
             for width, count in zip(decoder, blocks, strict=True)
         )
-        self.head = nn.Conv2d(decoder[0], parts * 4, 1)
+        self.head = nn.Conv2d(decoder[0], parts, 1)
         init_weights(self)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.maps(x), 2)
+        return F.interpolate(self.coarse(x), scale_factor=2.0, mode="bilinear", align_corners=False)
 
-    def maps(self, x: Tensor) -> Tensor:
-        """(N, 3, S, S) -> (N, parts * 4, S / 2, S / 2): the logits before the pixel shuffle."""
+    def coarse(self, x: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, parts, S / 2, S / 2): the logits before they are enlarged."""
         x, found = self.stem(x), []
         for stage in self.stages:
             x = stage(x)
@@ -143,8 +143,8 @@ class LiteNet(nn.Module):
         for lateral, skip, decode, refine, i in reversed(list(steps)):
             y = F.interpolate(lateral(y), scale_factor=2.0, mode="bilinear", align_corners=False)
             y = refine(decode(y + skip(found[i])))
-        maps: Tensor = self.head(y)
-        return maps
+        logits: Tensor = self.head(y)
+        return logits
 
     def load_encoder(self, stored: Mapping[str, Tensor]) -> int:
         """Fill the encoder from an EfficientNet-Lite0 by the names of its PyTorch port.
