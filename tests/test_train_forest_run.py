@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from faceparts.crops import crop_head
 from faceparts.datasets import fasseg
 from faceparts.detect import headnet
 from faceparts.errors import BadData, BadRecipe
+from faceparts.evaluate import held_out
 from faceparts.labels import FASSEG6
 from faceparts.segment import files, forest
 from faceparts.train import _forest_measure as measure
@@ -369,6 +371,7 @@ def test_a_run_writes_everything(done) -> None:
     out, report = done
     assert {p.name for p in out.iterdir()} == {
         *("tiny-plain.npz", "tiny-two.npz", "recipe.json", "report.json", "report.html"),
+        "data.json",
         *("confusion-plain.png", "confusion-two.png", "curves-plain.png", "curves-two.png"),
         *("importance-plain.png", "importance-two.png", "training-size.png", "examples.png"),
     }
@@ -382,6 +385,31 @@ def test_a_run_writes_everything(done) -> None:
     assert len(protocol["train"]) + len(protocol["test"]) == 10
     assert protocol["subjects_on_both_sides"] == 0
     assert report["peak_memory_mib"] > 10
+
+
+def test_what_was_learnt_is_listed_by_content(done, root) -> None:
+    """So that `faceparts evaluate --trained-on-list` refuses it, and proves the rest."""
+    out, report = done
+    kept = json.loads((out / "data.json").read_text())
+    assert kept["name"] == "tiny" and kept["started_from"] == kept["chose"] == []
+    pictures = {row["key"]: row["sha256"] for row in kept["pictures"]}
+    listed = {key.partition("/")[2] for key in report["protocol"]["train"]}
+    assert pictures.keys() == listed
+    lists = held_out.read_lists([out / "data.json"])
+    assert len(lists.trained) == len(report["protocol"]["train"])
+    every = {sha256(p.read_bytes()).hexdigest() for p in (root / "f").rglob("*") if p.is_file()}
+    assert set(pictures.values()) < every
+
+
+def test_twins_of_what_was_learnt_are_listed_too() -> None:
+    left_out = {
+        "f:a/2": "the same photo as f:a/1",
+        "f:a/3": "near-identical to f:a/1 (likeness 0.998)",
+        "f:a/4": "the mirror image of f:a/11 (likeness 0.998)",
+        "f:a/5": "no head found",
+    }
+    assert forest_run.with_twins(["f:a/1"], left_out) == {"f:a/1", "f:a/2", "f:a/3"}
+    assert forest_run.with_twins([], left_out) == set()
 
 
 def test_rates_are_those_of_the_file(done, root) -> None:

@@ -309,3 +309,33 @@ def test_opaque_sunglasses_lose_their_plain_surroundings(tmp_path: Path) -> None
     transparent[0, 0, 3] = 0
     np.testing.assert_array_equal(occlude._keyed(transparent), transparent)
     np.testing.assert_array_equal(occlude._keyed(piece[..., :3]), piece[..., :3])
+
+
+def test_dyed_pieces_keep_shape_and_folds() -> None:
+    """Flat where it was flat, darker where it was darker, in the texture's colour."""
+    piece = solid(20, 30)
+    piece[..., :3] = 120
+    piece[:, 10:20, :3] = 60
+    piece[:5, :, 3] = 0
+    texture = np.full((7, 90, 3), (200, 40, 10), np.uint8)
+    got = occlude.dyed(piece, texture, np.random.default_rng(0))
+    assert got.shape == piece.shape and got.dtype == np.uint8
+    np.testing.assert_array_equal(got[..., 3], piece[..., 3])
+    light, dark = got[10, 2, :3].astype(float), got[10, 15, :3].astype(float)
+    np.testing.assert_allclose(dark, light / 2, atol=1)
+    np.testing.assert_allclose(light / light[0], np.array([200, 40, 10]) / 200, atol=0.02)
+    clear = occlude.dyed(solid(4, 4, alpha=0), texture, np.random.default_rng(0))
+    assert not clear[..., 3].any()
+
+
+def test_masks_are_dyed_as_often_as_asked() -> None:
+    one, green = draw(), np.full((9, 9, 3), (0, 255, 0), np.uint8)
+    stock = only("masks")
+    for share in (0.0, 1.0):
+        things = Occluders(stock.hands, stock.masks, (), (green,), dye=share)
+        magenta = 0
+        for seed in range(40):
+            image, ids = things.paste(one.image, one.ids, np.random.default_rng(seed), CELEBA19)
+            here = image[(ids == 0) & (one.ids != 0)].astype(int)
+            magenta += int((here[:, 0] > here[:, 1] + 60).sum() > 30)
+        assert (magenta > 10) if share == 0 else (magenta == 0)

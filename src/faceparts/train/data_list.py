@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Protocol
 
 from faceparts import folder
 from faceparts.errors import BadData
@@ -27,6 +27,25 @@ PICTURES = (".jpg", ".png")
 
 Row = dict[str, str]
 """``source``, ``key`` and ``sha256`` of one picture."""
+
+
+class Place(Protocol):
+    """A dataset of a recipe, of whatever kind."""
+
+    @property
+    def name(self) -> str:
+        """Adapter in ``faceparts.datasets``."""
+        ...
+
+    @property
+    def root(self) -> str:
+        """Folder below the data root."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """Split of the adapter."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,9 +102,40 @@ def write_data(used: Used, root: Path, path: Path, *, resumed: bool = False) -> 
         before = _read(path)
         pictures, chose = before["pictures"] + pictures, before["chose"] + chose
         began = before["started_from"] + began
+    _write(path, used.name, began, pictures, chose)
+
+
+def write_some(
+    name: str, sources: Sequence[Place], keys: Collection[str], root: Path, path: Path
+) -> None:
+    """`write_data` of a model that learns from some pictures of its sources and from nothing else.
+
+    Args:
+        name: of the model.
+        sources: adapters and where they find their data.
+        keys: ``ADAPTER:SPLIT/KEY`` of the pictures that are learnt from.
+        root: data root.
+        path: file to write.
+
+    Raises:
+        BadData: a source cannot be opened, or a picture cannot be read.
+        UnwritableOutput: the system refuses.
+    """
+    rows = [
+        row
+        for source in sources
+        for row in _rows_of(source, root)
+        if f"{source.name}:{source.split}/{row['key']}" in keys
+    ]
+    _write(path, name, (), rows, ())
+
+
+def _write(
+    path: Path, name: str, began: Iterable[str], pictures: Sequence[Row], chose: Sequence[Row]
+) -> None:
     found = {
         "faceparts_training_data": 1,
-        "name": used.name,
+        "name": name,
         "started_from": list(dict.fromkeys(began)),
         "pictures": _each_once(pictures),
         "chose": _each_once(chose),
@@ -107,7 +157,7 @@ def _nets_of(source: Source, root: Path) -> list[str]:
         ) from error
 
 
-def _rows_of(source: Source, root: Path) -> Iterator[Row]:
+def _rows_of(source: Place, root: Path) -> Iterator[Row]:
     place = PurePath(source.root)
     told = f"{source.name}:{place.name if place.is_absolute() else place}:{source.split}"
     dataset = folder.load("faceparts.datasets", source.name).load(root / place, source.split)

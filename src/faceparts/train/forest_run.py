@@ -2,6 +2,7 @@
 
 The folder holds, for every experiment, ``NAME-EXPERIMENT.npz`` (a segmenter for
 `faceparts.segment.files`), and ``recipe.json`` (all settings, versions, hashes of the pictures),
+``data.json`` (hashes of the pictures that were learnt from, for ``faceparts evaluate``),
 ``report.json``, ``report.html`` and the figures as PNG.
 """
 
@@ -12,7 +13,7 @@ import importlib.metadata
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +30,7 @@ from faceparts.segment._features import column_families, column_names, parse_spe
 from faceparts.segment.forest import Forest, Stage, to_bytes
 from faceparts.streams.files import write_atomic
 from faceparts.train import _forest_measure as measure
-from faceparts.train import forest_report
+from faceparts.train import data_list, forest_report
 from faceparts.train._forest_compare import compare, open_others
 from faceparts.train._forest_search import fit, make_forest, run_search
 from faceparts.train._forest_twins import HASH_BITS, LIKENESS
@@ -119,9 +120,26 @@ def train(
     report["curve"] = run_curve(recipe, learn, test, threads=threads, quiet=quiet)
     report["peak_memory_mib"] = peak_memory_mib()
     write_atomic(out / "recipe.json", to_json(resolved(recipe, pictures)), force=True)
+    learnt = with_twins([picture.key for picture in learn], left_out)
+    data_list.write_some(recipe.name, recipe.data, learnt, root, out / data_list.FILE)
     shown = test[: recipe.examples]
     pictured = {name: ids[: recipe.examples] for name, ids in seen.items()}
     forest_report.write(report, recipe, tallies, forests, shown, pictured, out, threads=threads)
+
+
+def with_twins(keys: Sequence[str], left_out: Mapping[str, str]) -> set[str]:
+    """Keys of pictures, and of those that were left out for being the same or nearly so.
+
+    Args:
+        left_out: key -> why, as `load_pictures` gives them.
+
+    Example:
+        >>> sorted(with_twins(["a/1"], {"a/2": "the same photo as a/1", "a/3": "no head found"}))
+        ['a/1', 'a/2']
+    """
+    ends = tuple(f" {key}" for key in keys)
+    whys = {key: why.partition(" (likeness ")[0] for key, why in left_out.items()}
+    return {*keys, *(key for key, why in whys.items() if why.endswith(ends))}
 
 
 def peak_memory_mib() -> float | None:

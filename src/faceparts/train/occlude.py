@@ -26,12 +26,17 @@ Rgba = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Occluders:
-    """Things to paste: lists of (h, w, 4) uint8 RGBA, textures (h, w, 3) RGB."""
+    """Things to paste: lists of (h, w, 4) uint8 RGBA, textures (h, w, 3) RGB.
+
+    ``dye`` is the share of masks that are seen in the pattern of a random texture instead of their
+    own; 0 for measuring.
+    """
 
     hands: tuple[Rgba, ...]
     masks: tuple[Rgba, ...]
     sunglasses: tuple[Rgba, ...]
     textures: tuple[Image, ...]
+    dye: float = 0.0
 
     def paste(
         self,
@@ -61,6 +66,8 @@ class Occluders:
             kind = str(rng.choice(kinds, p=weights / weights.sum()))
             stock = getattr(self, kind)
             piece = stock[int(rng.integers(len(stock)))]
+            if kind == "masks" and self.dye and self.textures and rng.random() < self.dye:
+                piece = dyed(piece, self.textures[int(rng.integers(len(self.textures)))], rng)
             if kind == "textures":
                 layer = _texture_layer(piece, image.shape[:2], frame, rng)
             else:
@@ -146,6 +153,27 @@ def _placed_layer(
         gain = rng.uniform(0.4, 1.25, 3) if rng.random() < 0.4 else rng.uniform(0.5, 1.15)
         layer[..., :3] = np.clip(layer[..., :3] * gain, 0, 255).astype(np.uint8)
     return np.asarray(layer, np.uint8)
+
+
+def dyed(piece: Rgba, texture: Image, rng: np.random.Generator) -> Rgba:
+    """A cut-out in the colours of a texture, with its own folds: light relative to its mean.
+
+    Args:
+        piece: (h, w, 4) RGBA.
+        texture: (H, W, 3) RGB of any size; a random part of it is taken.
+        rng: the only source of chance.
+    """
+    h, w = piece.shape[:2]
+    share = rng.uniform(0.3, 1.0)
+    rows, columns = (max(1, round(share * n)) for n in texture.shape[:2])
+    top = int(rng.integers(texture.shape[0] - rows + 1))
+    left = int(rng.integers(texture.shape[1] - columns + 1))
+    part = cv2.resize(texture[top : top + rows, left : left + columns], (w, h))
+    light = cv2.cvtColor(piece[..., :3], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    solid = piece[..., 3] > 127
+    folds = light / max(1.0, float(light[solid].mean()) if solid.any() else 1.0)
+    colours = part * folds[..., None] * rng.uniform(0.6, 1.2)
+    return np.dstack([np.clip(colours, 0, 255).astype(np.uint8), piece[..., 3]])
 
 
 def _relit(piece: Rgba, image: Image, frame: _FaceFrame, rng: np.random.Generator) -> Rgba:

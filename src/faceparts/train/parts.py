@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -31,6 +31,9 @@ LOSS = {"ce": 1.0, "dice": 0.5}
 
 DOUBT = 0.9
 """A label that is not fully trusted is ignored where the net gives another part more than this."""
+
+DYE = 0.4
+"""Share of pasted masks in the pattern of a texture: there are few masks to learn from."""
 
 NEEDED = {
     "occluders": ("left_eye", "right_eye", "glasses"),
@@ -105,7 +108,8 @@ class PartsTask:
         )
         self.occluders: Occluders | None = None
         if recipe.occluders:
-            self.occluders = load_occluders(root / recipe.occluders, held_back=False)
+            found = load_occluders(root / recipe.occluders, held_back=False)
+            self.occluders = replace(found, dye=DYE)
         textures = self.occluders.textures if self.occluders else ()
         others = tuple(image for image, _ in first.kept.values())
         self.stuff = {"clothes": textures, "background": (*textures, *others)}
