@@ -7,7 +7,8 @@
    9 of the 100 label files have left and right swapped in every paired part; the published protocol
    takes them as they are, "sides corrected" swaps them back before scoring.
    Time: one face, batch 1, from the uint8 square to the net's output, warm, median, the parsers
-   taking turns.
+   taking turns. partnet's output has half the side of its input; `predict`, which enlarges it to
+   the whole side, takes about 0.8 ms more.
 2. fasseg: the 50 test photos of FASSEG V2 (no FASSEG photo is trained on), six classes: brows
    are hair, the neck is skin, lips are mouth, clothes and what else is worn are background.
    "head" cuts around the largest head that our detector finds (the whole photo where it finds

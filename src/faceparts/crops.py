@@ -168,7 +168,10 @@ def crop_to_window(crop: Crop) -> tuple[int, int, int, int]:
 
 
 def enlarge(maps: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
-    """(N, K, s, s) -> (N, K, S, S), bilinearly; the same array if S is s."""
+    """Probabilities at another size: (N, K, s, s) float32 -> (N, K, S, S), bilinearly.
+
+    The same array, not a copy, if S is s.
+    """
     if maps.shape[2:] == (size_px, size_px):
         return maps
     out = np.empty((*maps.shape[:2], size_px, size_px), np.float32)
