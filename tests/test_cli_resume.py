@@ -253,10 +253,10 @@ def test_other_verbs(net: Path, photos: Path, tmp_path: Path, verb: str) -> None
     out = tmp_path / "out"
     wanted = ("--masks", "--npz") if verb == "segment" else ("--draw",)
     assert run(net, photos / "0.png", out, *wanted, verb=verb).code == 0
-    inputs = told(out)["settings"]["inputs"]
+    inputs, started = told(out)["settings"]["inputs"], told(out)["started"]
     assert run(net, photos / "0.png", out, *wanted, "--resume", verb=verb).code == 0
     assert told(out)["resumed"] == 1 and told(out)["settings"]["inputs"] == inputs
-    rewrite(out, status="running", pictures=[])
+    rewrite(out, status="running", pictures=[], started=started)
     (out / "faceparts-report.1.json").unlink()
     assert run(net, photos / "0.png", out, *wanted, "--resume", verb=verb).code == 0
     assert (told(out)["resumed"], told(out)["status"]) == (0, "done")
