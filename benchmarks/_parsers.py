@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts import labels
+from faceparts.segment import maps_of
 from faceparts.types import Image, Segmenter
 
 
@@ -38,7 +39,7 @@ class Ours:
         self.name = name
         self.input_px = segmenter.card.input_px
         self.margin = segmenter.card.margin
-        self._predict = getattr(segmenter, "maps", segmenter.predict)
+        self._predict = maps_of(segmenter)
         self._flip = flip
         order = _reorder(segmenter.label_set.parts, name)
         in_order = order == list(range(len(order)))

@@ -29,6 +29,7 @@ from _report import arguments, median_ms, progress, publish, table
 from faceparts import crops, folder
 from faceparts.errors import FacePartsError
 from faceparts.parse import FaceParser
+from faceparts.segment import maps_of
 from faceparts.types import Image
 
 SIZES_WH = {
@@ -121,7 +122,7 @@ def _time_photo(parser: FaceParser, photo: Image, rounds: int) -> dict[str, Any]
     card = parser.segmenter.card
     cuts = [crops.crop_head(photo, head, card.input_px, card.margin) for head in heads]
     squares = np.stack([c.image for c in cuts]) if cuts else np.empty((0, 1, 1, 3), np.uint8)
-    predict = getattr(parser.segmenter, "maps", parser.segmenter.predict)
+    predict = maps_of(parser.segmenter)
     probs = predict(squares) if cuts else np.empty((0,))
     windows = [crops.crop_to_window(c) for c in cuts]
     faces = parser.segment(photo, heads)

@@ -28,6 +28,7 @@ from faceparts.train import config, headpose_run
 from faceparts.train import headpose as pose
 from faceparts.train._headpose_pixels import ClassicSettings, make_maps
 from faceparts.train._headpose_recipe import Pseudo, recipe_from_table
+from faceparts.train._headpose_share import best_share, errors_by_share
 from faceparts.train._headpose_vary import _move_border, alter_photos, vary_map
 
 RECIPE = config.find_recipe("headpose-fasseg")
@@ -125,16 +126,39 @@ def test_trees_and_support_vectors_share_the_yaw() -> None:
     told = [model.predict(rows.first) for model in (none, alone, both)]
     assert told[2] == pytest.approx(0.75 * told[0] + 0.25 * told[1], abs=1e-3)
     assert not np.allclose(told[0], told[1], atol=1)
+    halves = fit.predict_halves(both, rows)
+    for share, model in ((0, none), (0.25, both), (1, alone)):
+        wanted = fit.predict_angle(model, rows, "yaw")
+        assert halves.at(share) == pytest.approx(wanted, abs=1e-3)
+    alike = fit.predict_halves(none, rows)  # no support vectors: trees at every share
+    assert alike.at(1) == pytest.approx(alike.at(0))
+
+
+def test_the_share_of_support_vectors_is_chosen_on_two_kinds_of_people() -> None:
+    truth, other = np.arange(-90.0, 91, 15), np.array([-20.0, 10.0])
+    # Trees are right and support vectors off for training persons, the other way round for others;
+    # two runs whose errors at share 0 and 1 are opposite and so cancel out in the mean.
+    left = [fit.Halves(truth, truth * 1.2) for _ in range(2)]
+    many = [fit.Halves(other + e, other) for e in (9.0, -3.0)]
+    rows = errors_by_share([0.0, 1.0], left, truth, many, other)
+    assert [row["share"] for row in rows] == [0, 1]
+    # Knots take the stretch of 1.2 back for those they were told from, and bring it to the others.
+    assert [row["left_out_mae_deg"] for row in rows] == pytest.approx([0, 0], abs=1e-3)
+    assert rows[0]["others_mae_deg"] == pytest.approx(3, abs=1e-3)
+    assert rows[1]["others_mae_deg"] == pytest.approx((20 + 10) * (1 - 1 / 1.2) / 2, abs=1e-3)
+    alone = errors_by_share([0.0, 1.0], left, truth, [], None)
+    assert "others_mae_deg" not in alone[0]
+    assert best_share(alone) == 0  # equal: the first
 
 
 def test_people_left_out_are_told_from_others() -> None:
     rows = drawn_rows()
-    told = pose.predict_left_out(rows, rows, None, HOW, 0)
+    told = pose.predict_left_out(rows, rows, None, HOW, 0).at(0)
     assert np.abs(told - rows.yaw_deg).mean() < 8
     # Nobody learns from the person that is told: with wrong labels it changes nothing for itself.
     wrong = np.where(rows.owner == 2, -rows.yaw_deg, rows.yaw_deg)
     varied = replace(rows, yaw_deg=wrong)
-    again = pose.predict_left_out(rows, varied, None, HOW, 0)
+    again = pose.predict_left_out(rows, varied, None, HOW, 0).at(0)
     assert again[rows.owner == 2] == pytest.approx(told[rows.owner == 2])
     assert not np.allclose(again, told)
 
@@ -336,6 +360,8 @@ def test_the_shipped_recipe_is_read() -> None:
         ({"plain_trees": {"svr_share": 1.5}}, r"plain_trees: svr_share = 1.5; wanted 0\.\.1"),
         ({"trees": {"svr_gamma": 0.0}}, "trees: svr_gamma = 0.0; wanted 1e-09"),
         ({"classical": {"pose_svr_c": 0.0}}, "classical: pose_svr_c = 0.0; wanted 0.001"),
+        ({"classical": {"pose_svr_shares": [0.5, 2]}}, "classical: pose_svr_shares = 2; wanted 0"),
+        ({"classical": {"pose_svr_shares": []}}, r"pose_svr_shares = \[\]; wanted at least one"),
         ({"altered": -1}, r"altered = -1; wanted 0\.\.100"),
         ({"classical": {"folds": 1}}, r"classical: folds = 1; wanted 2\.\.100"),
         ({"pseudo": {"held_out": 1.0}}, "pseudo: held_out = 1.0"),
@@ -442,7 +468,7 @@ def test_a_whole_run(
     monkeypatch.setattr(modern, "MapReader", DrawnReader)
     small = json.loads(json.dumps(SMALL))
     small["trees"] |= {"svr_share": share}
-    small["classical"] |= {"pose_svr_share": share}
+    small["classical"] |= {"pose_svr_shares": [share]}
     headpose_run.train(small, Path("small.toml"), drawn_v3, tmp_path, threads=1, quiet=True)
     report = json.loads((tmp_path / "report.json").read_text())
     for road, way in (("modern", "sided"), ("modern", "plain"), ("classical", "pixels")):
@@ -464,19 +490,27 @@ def test_answers_of_several_runs_are_averaged(
     drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    told = {0: (-30.0, 20.0), 1: (0.0, 40.0)}
+    told = {0: 15.0, 1: 45.0}
 
     def take(
-        how: Any, learn: list[Any], test: list[Any], seed: int, threads: int, tick: Any
-    ) -> dict[str, Any]:
+        how: Any, learn: list[Any], test: list[Any], others: Any, seed: int, *rest: Any
+    ) -> Any:
         asked.append(seed)
+        rows, wanted = (fit.Rows(*np.zeros((2, len(p), 1)), *table_of(p)) for p in (learn, test))
+        told_deg = np.full(len(test), told[seed])
         one = classic._Told(
-            np.full(len(learn), told[seed][0]),
-            np.full(len(test), told[seed][1]),
+            rows,
+            fit.Halves(rows.yaw_deg, rows.yaw_deg),
+            wanted,
+            fit.Halves(told_deg, told_deg),
+            None,
             {"test": 0.8 + 0.1 * seed},
-            {"left_out_persons": {"pose_mae_deg": 5.0 + seed}, "knots_deg": []},
         )
         return {"pixels": one, "superpixels": one}
+
+    def table_of(photos: list[Any]) -> tuple[np.ndarray, ...]:
+        yaw = np.array([p.yaw_deg for p in photos], float)
+        return yaw, np.full(len(yaw), np.nan), np.array([p.person for p in photos])
 
     monkeypatch.setattr(classic, "_take", take)
     table = {**SMALL, "roads": ["classical"], "classical": {"repeats": 2, "work_px": 48}}
@@ -488,10 +522,10 @@ def test_answers_of_several_runs_are_averaged(
     wanted = pose.score(np.full(len(photos), 30.0), [p.yaw_deg for p in photos])
     assert report["test"] == wanted
     single = report["pose_mae_deg_of_each_run"]
-    assert single["left_out_persons"] == [5.0, 6.0]
+    assert single["left_out_persons"] == [0.0, 0.0]
     assert single["test"] == [
         pose.score(np.full(len(photos), yaw), [p.yaw_deg for p in photos])["pose_mae_deg"]
-        for yaw in (20.0, 40.0)
+        for yaw in (15.0, 45.0)
     ]
     assert "of each run alone" in (tmp_path / "report.md").read_text()
 

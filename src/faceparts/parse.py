@@ -22,7 +22,7 @@ from faceparts.crops import check_image, crop_head, crop_to_window, enlarge, war
 from faceparts.detect._union import open_detector
 from faceparts.errors import UsageError
 from faceparts.images import flatten
-from faceparts.segment import files
+from faceparts.segment import files, maps_of
 from faceparts.types import Crop, Face, Head, HeadDetector, Image, LabelSet, Segmenter
 
 NEAR_BONUS = 0.1
@@ -197,10 +197,10 @@ class FaceParser:
         return looks
 
     def _predict(self, crops: Sequence[Crop]) -> NDArray[np.float32]:
-        """(N, K, s, s) probabilities; s may be less than the crops' S, see `OnnxSegmenter.maps`."""
+        """(N, K, s, s) probabilities; s may be less than the crops' S, see `maps_of`."""
         images = np.stack([crop.image for crop in crops])
-        predict = getattr(self.segmenter, "maps", self.segmenter.predict)
-        probs: NDArray[np.float32] = predict(images)
+        predict = maps_of(self.segmenter)
+        probs = predict(images)
         if self._flip:
             mirrored = predict(np.ascontiguousarray(images[:, :, ::-1]))
             probs += mirrored[:, list(self.label_set.mirror), :, ::-1]

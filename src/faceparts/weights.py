@@ -388,9 +388,10 @@ def normalise(images: NDArray[np.uint8], card: ModelCard) -> NDArray[np.float32]
     """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32, (rgb - mean) / std of the card."""
     count, height, width, _ = images.shape
     blob = np.empty((count, 3, height, width), np.float32)
-    for image, planes in zip(images, blob, strict=True):
-        for channel in range(3):
-            plane, scale = planes[channel], 1 / card.std[channel]
-            np.multiply(cv2.extractChannel(image, channel), np.float32(scale), out=plane)
-            plane -= np.float32(card.mean[channel] * scale)
+    for channel in range(3):
+        scale = np.float32(1 / card.std[channel])
+        mean = np.float32(card.mean[channel] / card.std[channel])
+        table = np.arange(256, dtype=np.float32) * scale - mean  # 256 values, not one a pixel
+        for image, planes in zip(images, blob, strict=True):
+            cv2.LUT(cv2.extractChannel(image, channel), table, dst=planes[channel])
     return blob

@@ -2,7 +2,8 @@
 
 After Khan, Mauro, Benini and Leonardi, "Head pose estimation through multi-class face
 segmentation", ICME 2017, with the maps as they are or averaged in superpixels. Nothing but FASSEG's
-training persons is learnt from.
+training persons is learnt from; one number, the share of support vectors, is chosen with photos of
+other people besides.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from faceparts.segment._cleanup import mean_by_segment, superpixels
 from faceparts.train import _headpose_fit as fit
 from faceparts.train import headpose as pose
 from faceparts.train._headpose_pixels import ClassicSettings, Ids, Map, make_maps
+from faceparts.train._headpose_share import best_share, errors_by_share
 from faceparts.train._headpose_vary import alter_photos
 from faceparts.types import IGNORE, Image
 
@@ -50,7 +52,12 @@ ROADS = ("pixels", "superpixels")
 
 
 def run_classical(
-    how: ClassicSettings, fasseg_root: Path, seed: int, threads: int, quiet: bool
+    how: ClassicSettings,
+    fasseg_root: Path,
+    others: fit.Rows | None,
+    seed: int,
+    threads: int,
+    quiet: bool,
 ) -> dict[str, Any]:
     """Pixel forests, part maps, yaw; with pixels and with superpixels.
 
@@ -59,6 +66,8 @@ def run_classical(
 
     Args:
         fasseg_root: the folder that holds V3.
+        others: maps of other people with pseudo-labels, which nothing is learnt from: they are
+            asked what share of the answer support vectors shall have (`_headpose_share`).
 
     Returns:
         Scores of both ways; the same test photos as on the modern road, with labels or without.
@@ -71,41 +80,62 @@ def run_classical(
     fits = (how.rounds + 1) * (min(how.folds, len({p.person for p in learn})) + 1)
     with tqdm(total=fits * how.repeats, desc="pixel forests", disable=quiet, leave=False) as bar:
         runs = [
-            _take(how, learn, test, seed + repeat, threads, bar.update)
+            _take(how, learn, test, others, seed + repeat, threads, bar.update)
             for repeat in range(how.repeats)
         ]
     report: dict[str, Any] = {"photos": {"train": len(learn), "test": len(test)}}
+    if others is not None:
+        report["photos"]["others"] = len(others.owner)
+    asked = None if others is None else others.yaw_deg
     for road in ROADS:
-        report[road] = _join([run[road] for run in runs], learn, test)
+        report[road] = _join(how, [run[road] for run in runs], asked)
     return report
 
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """What one run of a road tells: yaw of left-out and test photos, and what it reports itself."""
+    """What one run of a road tells of left-out persons, test persons and others; no knots yet."""
 
-    left_out_deg: fit.Array
-    test_deg: fit.Array
+    rows: fit.Rows
+    left_out: fit.Halves
+    asked: fit.Rows
+    test: fit.Halves
+    others: fit.Halves | None
     accuracy: dict[str, float]
-    report: dict[str, Any]
 
 
-def _join(runs: Sequence[_Told], learn: Sequence[SmallPhoto], test: Sequence[SmallPhoto]) -> Any:
+def _join(how: ClassicSettings, runs: Sequence[_Told], others_deg: fit.Array | None) -> Any:
     """Scores of the runs' mean answer, and beside them those of each run."""
-    truth, asked = ([p.yaw_deg for p in photos] for photos in (learn, test))
-    tests = [pose.score(run.test_deg, asked) for run in runs]
+    truth, wanted = runs[0].rows.yaw_deg, runs[0].asked.yaw_deg
+    table = errors_by_share(
+        how.pose_svr_shares,
+        [run.left_out for run in runs],
+        truth,
+        [run.others for run in runs if run.others is not None],
+        others_deg,
+    )
+    share = best_share(table)
+    knots, reports = zip(
+        *(pose.report_left_out(run.rows, run.left_out.at(share)) for run in runs), strict=True
+    )
+    told = [
+        [pose.stretch_all(one.at(share), k) for one, k in zip(answers, knots, strict=True)]
+        for answers in ([run.left_out for run in runs], [run.test for run in runs])
+    ]
     mean = {
         "segmentation_accuracy": {
             name: round(float(np.mean([run.accuracy[name] for run in runs])), 4)
             for name in runs[0].accuracy
         },
-        **runs[0].report,
-        "left_out_persons": pose.score(np.mean([r.left_out_deg for r in runs], axis=0), truth),
-        "test": pose.score(np.mean([run.test_deg for run in runs], axis=0), asked),
+        "svr_share": share,
+        "errors_by_svr_share": table,
+        **reports[0],
+        "left_out_persons": pose.score(np.mean(told[0], axis=0), truth),
+        "test": pose.score(np.mean(told[1], axis=0), wanted),
     }
     single = {
-        "left_out_persons": [r.report["left_out_persons"]["pose_mae_deg"] for r in runs],
-        "test": [score["pose_mae_deg"] for score in tests],
+        "left_out_persons": [r["left_out_persons"]["pose_mae_deg"] for r in reports],
+        "test": [pose.score(one, wanted)["pose_mae_deg"] for one in told[1]],
     }
     return mean | {"pose_mae_deg_of_each_run": single}
 
@@ -114,23 +144,24 @@ def _take(
     how: ClassicSettings,
     learn: Sequence[SmallPhoto],
     test: Sequence[SmallPhoto],
+    others: fit.Rows | None,
     seed: int,
     threads: int,
     tick: Callable[[], object],
 ) -> dict[str, _Told]:
     """The whole road once: pixel forests, maps, and the trees that tell the yaw from them."""
-    others = [
+    altered = [
         (i, image, mirrored)
         for i, photo in enumerate(learn)
         for image, mirrored in alter_photos(
             photo.image, how.altered, np.random.default_rng((seed, i))
         )
     ]
-    images = [p.image for p in learn] + [image for _, image, _ in others]
+    images = [p.image for p in learn] + [image for _, image, _ in altered]
     maps, test_maps = make_maps(
         images,
-        [*(p.ids for p in learn), *[None] * len(others)],
-        [*(p.person for p in learn), *(learn[i].person for i, _, _ in others)],
+        [*(p.ids for p in learn), *[None] * len(altered)],
+        [*(p.person for p in learn), *(learn[i].person for i, _, _ in altered)],
         [p.image for p in test],
         how,
         seed=seed,
@@ -142,7 +173,7 @@ def _take(
         1,
         how.pose_min_leaf,
         how.pose_max_features,
-        how.pose_svr_share,
+        max(how.pose_svr_shares),
         how.pose_svr_c,
         how.pose_svr_gamma,
     )
@@ -153,18 +184,24 @@ def _take(
             test_maps = _smooth([p.image for p in test], test_maps, how.segments)
         rows, asked = rows_of(learn, maps[: len(learn)]), rows_of(test, test_maps)
         sources = [_source(probs, mirrored=False) * how.copies for probs in maps[: len(learn)]]
-        for (i, _, mirrored), probs in zip(others, maps[len(learn) :], strict=True):
+        for (i, _, mirrored), probs in zip(altered, maps[len(learn) :], strict=True):
             sources[i] += _source(probs, mirrored=mirrored) * how.copies
         varied = pose.vary_rows(rows, sources, _layout.PLAIN, seed)
         rows, asked, varied = map(inner_part, (rows, asked, varied))
         yaw = pose.learn_yaw(
             rows, varied, None, trees, even_out=how.even_out, seed=seed, threads=threads
         )
-        accuracy = {
-            "left_out_persons": _accuracy(maps[: len(learn)], learn),
-            "test": _accuracy(test_maps, test),
-        }
-        told[road] = _Told(yaw.left_out_deg, yaw.tell(asked), accuracy, yaw.report)
+        told[road] = _Told(
+            rows,
+            yaw.left_out,
+            asked,
+            fit.predict_halves(yaw.model, asked),
+            None if others is None else fit.predict_halves(yaw.model, inner_part(others)),
+            {
+                "left_out_persons": _accuracy(maps[: len(learn)], learn),
+                "test": _accuracy(test_maps, test),
+            },
+        )
     return told
 
 

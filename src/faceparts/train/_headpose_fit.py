@@ -115,6 +115,28 @@ class YawModel:
         return np.asarray(told + self.svr.share * (self.svr.predict(features) - told))
 
 
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """What trees and support vectors tell of the same maps, before they are mixed.
+
+    Args:
+        trees_deg, svr_deg: (N,) degrees; the same where there are no support vectors.
+    """
+
+    trees_deg: Array
+    svr_deg: Array
+
+    def at(self, share: float) -> Array:
+        """(N,) degrees with so much of the support vectors, 0..1."""
+        return np.asarray(self.trees_deg + share * (self.svr_deg - self.trees_deg))
+
+
+def predict_halves(model: YawModel, rows: Rows) -> Halves:
+    """Both answers, from both images of each row."""
+    trees = predict_angle(model.trees, rows, "yaw")
+    return Halves(trees, predict_angle(model.svr, rows, "yaw") if model.svr else trees)
+
+
 def fit_yaw(rows: Rows, how: TreeSettings, seed: int, threads: int = 1) -> YawModel:
     """Trees and support vector regression for the yaw.
 

@@ -61,14 +61,7 @@ def run_modern(
             f"{recipe.name}: parser {recipe.parser!r} has the parts of {label_set.name}; wanted "
             "one with skin, nose, mouth, hair and both eyes, brows and ears"
         )
-    v3 = {}
-    for part in ("Train", "Test"):
-        photos = pose.list_v3(root / recipe.fasseg, part)
-        faces = [
-            reader(p.key, read_rgb(p.path))
-            for p in tqdm(photos, desc=f"V3 {part}", disable=quiet, leave=False)
-        ]
-        v3[part] = photos, faces
+    v3 = {part: read_v3(root / recipe.fasseg, part, reader, quiet) for part in ("Train", "Test")}
     report: dict[str, Any] = {"missed_by_detector": list(reader.missed)}
     altered = read_altered(v3["Train"][0], reader, recipe, quiet)
     extra = read_pseudo(recipe, root, reader, v3["Train"], quiet)
@@ -217,27 +210,55 @@ def list_pictures(how: Pseudo, root: Path, seed: int) -> list[Path]:
     return [chosen[i] for i in np.random.default_rng(seed).permutation(len(chosen))]
 
 
-def split_pseudo(
-    extra: PseudoPhotos | None, kind: str, recipe: HeadposeRecipe
-) -> tuple[fit.Rows | None, fit.Rows | None]:
-    """Varied rows to learn from, rows held out; owners below 0 so that they are nobody of V3."""
-    if extra is None:
-        return None, None
+def pseudo_rows(extra: PseudoPhotos, kind: str) -> fit.Rows:
+    """Features and pseudo-labels; owners below 0 so that they are nobody of V3."""
     seen = [pose.features_of(f.labels, f.label_set, kind) for f in extra.faces]
-    rows = fit.Rows(
+    return fit.Rows(
         np.array([s[0] for s in seen], np.float32),
         np.array([s[1] for s in seen], np.float32),
         extra.yaw_deg,
         extra.pitch_deg,
         -1 - np.arange(len(seen)),
     )
-    cut = len(seen) - extra.held_out
+
+
+def read_others(recipe: HeadposeRecipe, root: Path, threads: int, quiet: bool) -> fit.Rows | None:
+    """All photos with pseudo-labels, seen as FASSEG's parts; ``None`` if the recipe names none.
+
+    Raises:
+        BadData: photos or the teacher are missing or damaged.
+    """
+    if not recipe.pseudo.teacher:
+        return None
+    reader = MapReader(recipe, threads)
+    train = read_v3(root / recipe.fasseg, "Train", reader, quiet)
+    extra = read_pseudo(recipe, root, reader, train, quiet)
+    return None if extra is None else pseudo_rows(extra, _layout.PLAIN)
+
+
+def read_v3(
+    fasseg_root: Path, part: str, reader: MapReader, quiet: bool
+) -> tuple[list[pose.Photo], list[Face]]:
+    """The photos of a part of V3 and the largest face of each."""
+    photos = pose.list_v3(fasseg_root, part)
+    bar = tqdm(photos, desc=f"V3 {part}", disable=quiet, leave=False)
+    return photos, [reader(photo.key, read_rgb(photo.path)) for photo in bar]
+
+
+def split_pseudo(
+    extra: PseudoPhotos | None, kind: str, recipe: HeadposeRecipe
+) -> tuple[fit.Rows | None, fit.Rows | None]:
+    """Varied rows to learn from, rows held out."""
+    if extra is None:
+        return None, None
+    rows = pseudo_rows(extra, kind)
+    cut = len(extra.faces) - extra.held_out
     sources = [
         pose.source_of(face.labels, face.label_set, kind, mirrored=False) * recipe.pseudo.copies
         for face in extra.faces[:cut]
     ]
     varied = pose.vary_rows(rows.take(np.arange(cut)), sources, kind, recipe.seed + 1)
-    return varied, rows.take(np.arange(cut, len(seen)))
+    return varied, rows.take(np.arange(cut, len(extra.faces)))
 
 
 def learn_kind(

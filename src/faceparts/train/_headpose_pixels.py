@@ -40,7 +40,9 @@ class ClassicSettings:
         altered: altered photos of each, whose maps are looked at besides.
         copies: varied copies of each of these maps, that the yaw is learnt from.
         pose_trees, pose_min_leaf, pose_max_features: of the trees for the yaw.
-        pose_svr_share, pose_svr_c, pose_svr_gamma: of the support vectors beside them.
+        pose_svr_shares: shares of support vectors in the answer that are looked at; the best on
+            training persons and other people is taken (`_headpose_share`).
+        pose_svr_c, pose_svr_gamma: of the support vectors.
         even_out: as in `HeadposeRecipe`.
         repeats: whole roads with seeds of their own, whose answers are averaged.
     """
@@ -59,7 +61,7 @@ class ClassicSettings:
     pose_trees: int = 100
     pose_min_leaf: int = 2
     pose_max_features: float = 0.3
-    pose_svr_share: float = 0.0
+    pose_svr_shares: tuple[float, ...] = (0.0,)
     pose_svr_c: float = 100.0
     pose_svr_gamma: float = 1e-3
     even_out: bool = False

@@ -99,7 +99,7 @@ def recipe_from_table(table: dict[str, Any], where: str) -> HeadposeRecipe:
         ("classical: copies", recipe.classical.copies, 0, 100),
         ("classical: repeats", recipe.classical.repeats, 1, 100),
         ("classical: pose_trees", recipe.classical.pose_trees, 1, 10_000),
-        ("classical: pose_svr_share", recipe.classical.pose_svr_share, 0, 1),
+        *(("classical: pose_svr_shares", s, 0, 1) for s in recipe.classical.pose_svr_shares),
         ("classical: pose_svr_c", recipe.classical.pose_svr_c, 1e-3, 1e6),
         ("classical: pose_svr_gamma", recipe.classical.pose_svr_gamma, 1e-9, 1e3),
     ]
@@ -117,6 +117,8 @@ def recipe_from_table(table: dict[str, Any], where: str) -> HeadposeRecipe:
     for key, value, low, high in ranges:
         if not low <= value <= high:
             raise BadRecipe(f"{where}: {key} = {value}; wanted {low}..{high}")
+    if not recipe.classical.pose_svr_shares:
+        raise BadRecipe(f"{where}: classical: pose_svr_shares = []; wanted at least one, such as 0")
     unknown = [r for r in recipe.roads if r not in ROADS]
     if unknown or not recipe.roads:
         raise BadRecipe(f"{where}: roads = {list(recipe.roads)}; wanted some of {', '.join(ROADS)}")

@@ -26,12 +26,14 @@ from faceparts.datasets import fasseg
 from faceparts.errors import BadData
 from faceparts.train._headpose_fit import (
     Array,
+    Halves,
     Rows,
     TreeSettings,
     YawModel,
     fit_yaw,
     join,
     predict_angle,
+    predict_halves,
 )
 from faceparts.train._headpose_vary import vary_map
 from faceparts.types import LabelSet
@@ -89,7 +91,7 @@ def list_v3(root: Path, part: str) -> list[Photo]:
 
 def predict_left_out(
     rows: Rows, varied: Rows, more: Rows | None, how: TreeSettings, seed: int, threads: int = 1
-) -> Array:
+) -> Halves:
     """(N,) yaw of every row by what saw nobody of its owner.
 
     Args:
@@ -97,13 +99,13 @@ def predict_left_out(
         varied: what is learnt from, of the same owners.
         more: of other people; learnt from every time.
     """
-    out = np.zeros(len(rows.owner))
+    trees, svr = np.zeros((2, len(rows.owner)))
     for owner in np.unique(rows.owner):
         left = rows.owner == owner
         learnt = join(varied.take(varied.owner != owner), more)
-        model = fit_yaw(learnt, how, seed, threads)
-        out[left] = predict_angle(model, rows.take(left), "yaw")
-    return out
+        told = predict_halves(fit_yaw(learnt, how, seed, threads), rows.take(left))
+        trees[left], svr[left] = told.trees_deg, told.svr_deg
+    return Halves(trees, svr)
 
 
 def session_offsets(rows: Rows, predicted_deg: Array, within_deg: float = 60.0) -> Array:
@@ -147,20 +149,18 @@ class LearntYaw:
     Args:
         model: what was fitted.
         knots: see `find_knots`.
-        left_out_deg: (N,) yaw of each row by trees that saw nobody of its owner, with knots.
-        offsets_deg: (N,) see `session_offsets`.
-        report: scores of ``left_out_deg``.
+        left_out: (N,) yaw of each row by what saw nobody of its owner, without knots.
+        report: scores of it.
     """
 
     model: YawModel
     knots: NDArray[np.float32]
-    left_out_deg: Array
-    offsets_deg: Array
+    left_out: Halves
     report: dict[str, Any]
 
     def tell(self, rows: Rows) -> Array:
         """(N,) degrees."""
-        return _stretch_all(predict_angle(self.model, rows, "yaw"), self.knots)
+        return stretch_all(predict_angle(self.model, rows, "yaw"), self.knots)
 
 
 def learn_yaw(
@@ -180,30 +180,36 @@ def learn_yaw(
         varied: the same and varied copies, of the same owners.
         even_out: turn each owner's labels back by `session_offsets` before learning.
     """
-    left_out = predict_left_out(rows, varied, more, how, seed, threads)
-    turned = session_offsets(rows, left_out)
+    halves = predict_left_out(rows, varied, more, how, seed, threads)
     if even_out:
+        turned = session_offsets(rows, halves.at(how.svr_share))
         by_owner = dict(zip(rows.owner.tolist(), turned.tolist(), strict=True))
         back = np.array([by_owner[owner] for owner in varied.owner.tolist()])
         varied = replace(varied, yaw_deg=varied.yaw_deg + back)
-        left_out = predict_left_out(rows, varied, more, how, seed, threads)
-    knots = find_knots(left_out, rows.yaw_deg)
-    told = _stretch_all(left_out, knots)
-    offsets = session_offsets(rows, told)
-    report = {
-        "left_out_persons": score(told, rows.yaw_deg),
-        "left_out_persons_evened": score(told - offsets, rows.yaw_deg),
-        "left_out_persons_without_knots": score(left_out, rows.yaw_deg),
+        halves = predict_left_out(rows, varied, more, how, seed, threads)
+    knots, report = report_left_out(rows, halves.at(how.svr_share))
+    model = fit_yaw(join(varied, more), how, seed, threads)
+    return LearntYaw(model, knots, halves, report)
+
+
+def report_left_out(rows: Rows, told_deg: Array) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Knots for what left-out persons were told, (N,) degrees, and its scores."""
+    knots = find_knots(told_deg, rows.yaw_deg)
+    stretched = stretch_all(told_deg, knots)
+    offsets = session_offsets(rows, stretched)
+    return knots, {
+        "left_out_persons": score(stretched, rows.yaw_deg),
+        "left_out_persons_evened": score(stretched - offsets, rows.yaw_deg),
+        "left_out_persons_without_knots": score(told_deg, rows.yaw_deg),
         "knots_deg": [round(float(k), 1) for k in knots],
         "session_offset_deg": {
             f"{p:02d}": round(float(offsets[rows.owner == p][0]), 1) for p in np.unique(rows.owner)
         },
     }
-    model = fit_yaw(join(varied, more), how, seed, threads)
-    return LearntYaw(model, knots, told, offsets, report)
 
 
-def _stretch_all(yaw_deg: Array, knots: NDArray[np.float32]) -> Array:
+def stretch_all(yaw_deg: Array, knots: NDArray[np.float32]) -> Array:
+    """(N,) degrees, stretched between knots (`faceparts._headpose.stretch`)."""
     return np.array([stretch(yaw, knots) for yaw in yaw_deg.tolist()])
 
 

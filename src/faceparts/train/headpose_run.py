@@ -19,7 +19,7 @@ from faceparts import weights
 from faceparts._headpose import KINDS, to_bytes
 from faceparts.streams.files import write_atomic
 from faceparts.train._headpose_classic import run_classical
-from faceparts.train._headpose_modern import run_modern
+from faceparts.train._headpose_modern import read_others, run_modern
 from faceparts.train._headpose_recipe import HeadposeRecipe, recipe_from_table
 
 
@@ -57,7 +57,12 @@ def train(
         write_atomic(out / "headpose.npz", to_bytes(model), force=True)
     if "classical" in recipe.roads:
         report["classical"] = run_classical(
-            recipe.classical, root / recipe.fasseg, recipe.seed, threads, quiet
+            recipe.classical,
+            root / recipe.fasseg,
+            read_others(recipe, root, threads, quiet),
+            recipe.seed,
+            threads,
+            quiet,
         )
     report["cpu_s"] = round(time.process_time() - started, 1)
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -90,6 +95,17 @@ def card_of(recipe: HeadposeRecipe, report: dict[str, Any]) -> str:
     )
 
 
+def _share_table(rows: list[dict[str, float]]) -> list[str]:
+    names = {
+        "share": "share",
+        "left_out_mae_deg": "left-out persons, degrees",
+        "others_mae_deg": "other people, degrees",
+    }
+    names = {k: v for k, v in names.items() if k in rows[0]}
+    head = ["| " + " | ".join(names.values()) + " |", "| --- " * len(names) + "|"]
+    return head + ["| " + " | ".join(f"{row[k]:g}" for k in names) + " |" for row in rows]
+
+
 def to_markdown(report: dict[str, Any]) -> str:
     """The scores as tables."""
     rows = []
@@ -112,6 +128,9 @@ def to_markdown(report: dict[str, Any]) -> str:
         runs = one.get("pose_mae_deg_of_each_run", {}) if isinstance(one, dict) else {}
         if len(runs.get("test", ())) > 1:
             lines.append(f"\nclassical {road}, error of the nearest pose of each run alone: {runs}")
+        if isinstance(one, dict) and len(one.get("errors_by_svr_share", ())) > 1:
+            lines.append(f"\nclassical {road}, share of support vectors: {one['svr_share']} of")
+            lines += ["", *_share_table(one["errors_by_svr_share"])]
     for kind in KINDS if "modern" in report else ():
         for angle in ("yaw", "pitch"):
             one = report["modern"][kind].get(f"{angle}_against_teacher")
