@@ -27,6 +27,7 @@ from torch.nn import functional
 from faceparts import folder, weights
 from faceparts.errors import BadRecipe, BadWeights
 from faceparts.streams.files import write_atomic
+from faceparts.train._int8_bias import correct_biases
 from faceparts.train._int8_graph import speed_up
 from faceparts.train.config import Recipe
 from faceparts.train.inputs import MEAN, STD
@@ -253,8 +254,9 @@ def quantize(
 ) -> None:
     """Write the int8 sibling: unsigned activations, signed weights a channel, ONNX QDQ.
 
-    A parser is float32 from the exp of its logits on, a detector from its last convolution on: one
-    scale for heats, distances and points together would round boxes to steps of 9 %.
+    A parser's biases are corrected for what rounding does to the means (`_int8_bias`). It is
+    float32 from the exp of its logits on, a detector from its last convolution on: one scale for
+    heats, distances and points together would round boxes to steps of 9 %.
 
     Args:
         net: the averaged net.
@@ -309,6 +311,8 @@ def quantize(
         finally:
             logging.getLogger().setLevel(level)
         model = onnx.load(done)
+    if parts:
+        correct_biases(model, prepared, batches)
     speed_up(model, pyramid=recipe.task == "heads")
     put_card(model, make_card(recipe, metrics or {}))
     save(model, path)
