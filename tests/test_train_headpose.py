@@ -562,6 +562,40 @@ def test_pseudo_labels(drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert card["pitch_known"] is True
 
 
+def test_other_people_choose_the_share_on_the_classical_road(
+    drawn_v3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "data" / "many"
+    photos.mkdir(parents=True)
+    for i, yaw in enumerate(range(-40, 41, 4)):
+        cv2.imwrite(str(photos / f"{i:02d}.jpg"), drawn_head(yaw, i)[0][..., ::-1])
+    (tmp_path / "data" / "fasseg").symlink_to(drawn_v3 / "fasseg")
+
+    def look(image: np.ndarray, face: np.ndarray) -> tuple[float, float, float]:
+        return (40 - float(np.nonzero(face)[1].mean())) * 2.0, 5.0, 0.95
+
+    monkeypatch.setattr(modern, "MapReader", DrawnReader)
+    monkeypatch.setattr(modern, "open_teacher", lambda path: look)
+    table = SMALL | {
+        "roads": ["classical"],
+        "pseudo": {"teacher": "t", "folders": ["many"], "per_folder": 50},
+        "classical": SMALL["classical"] | {"pose_svr_shares": [0.0, 1.0]},
+    }
+    out = tmp_path / "out"
+    headpose_run.train(table, Path("s.toml"), tmp_path / "data", out, threads=1, quiet=True)
+    report = json.loads((out / "report.json").read_text())["classical"]
+    assert report["photos"]["others"] == 21
+    for road in ("pixels", "superpixels"):
+        rows = report[road]["errors_by_svr_share"]
+        assert [row["share"] for row in rows] == [0, 1]
+        products = [row["left_out_mae_deg"] * row["others_mae_deg"] for row in rows]
+        assert report[road]["svr_share"] == rows[int(np.argmin(products))]["share"]
+    assert (
+        "| share | left-out persons, degrees | other people, degrees |"
+        in (out / "report.md").read_text()
+    )
+
+
 def test_data_that_is_missing(tmp_path: Path, drawn_v3: Path) -> None:
     with pytest.raises(BadData, match="no photo; wanted FASSEG V3 as published"):
         pose.list_v3(tmp_path, "Train")
