@@ -35,19 +35,22 @@ def correct_biases(
         batches: (n, C, H, W) float32 inputs that the means are measured on.
     """
     floats = {n.name: n for n in original.graph.node if n.op_type == "Conv"}
+    weights, values = (
+        {i.name: i for i in model.graph.initializer} for model in (original, quantised)
+    )
+    made_by = {n.output[0]: n for n in quantised.graph.node}
     convs = [
         conv
         for node in quantised.graph.node
         if node.op_type == "Conv" and node.name in floats
-        if (conv := _conv_of(node, floats[node.name], quantised, original)) is not None
+        if (conv := _conv_of(node, floats[node.name], made_by, values, weights)) is not None
     ]
     means = _mean_inputs(original, {c.source: (c.scale, c.zero) for c in convs}, batches)
-    biases = {i.name: i for i in quantised.graph.initializer}
     for conv in convs:
         exact, seen = means[conv.source]
         moved = _mean_outputs(conv.wanted, exact) - _mean_outputs(conv.rounded, seen)
-        steps = numpy_helper.to_array(biases[conv.bias]) + np.rint(moved / conv.bias_scale)
-        biases[conv.bias].CopyFrom(numpy_helper.from_array(steps.astype(np.int32), conv.bias))
+        steps = numpy_helper.to_array(values[conv.bias]) + np.rint(moved / conv.bias_scale)
+        values[conv.bias].CopyFrom(numpy_helper.from_array(steps.astype(np.int32), conv.bias))
     return len(convs)
 
 
@@ -65,11 +68,19 @@ class _Conv:
 
 
 def _conv_of(
-    node: Any, before: Any, quantised: onnx.ModelProto, original: onnx.ModelProto
+    node: Any,
+    before: Any,
+    made_by: dict[str, Any],
+    values: dict[str, Any],
+    weights: dict[str, Any],
 ) -> _Conv | None:
-    made_by = {n.output[0]: n for n in quantised.graph.node}
-    values = {i.name: i for i in quantised.graph.initializer}
-    weights = {i.name: i for i in original.graph.initializer}
+    """A convolution of the QDQ graph, and before; ``None`` if a part of it stays float32.
+
+    Args:
+        node, before: it in the QDQ graph and in the float32 graph.
+        made_by: nodes of the QDQ graph by their output.
+        values, weights: initializers of the QDQ graph and of the float32 graph by name.
+    """
     steps = [made_by.get(name) for name in node.input]
     if len(steps) != 3 or any(s is None or s.op_type != "DequantizeLinear" for s in steps):
         return None
