@@ -9,21 +9,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from int8_world import SIDE, quantise, two_layers, values_of
+from onnx import numpy_helper
 
 from faceparts.train._int8_bias import _mean_outputs, correct_biases
-
-SIDE = 24
-
-
-class Reader(CalibrationDataReader):
-    def __init__(self, batches: list[np.ndarray]) -> None:
-        self.rows = iter([{"image": batch} for batch in batches])
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self.rows, None)
-
 
 def always_rounded_down(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Weights that lose 0.45 of a step each: 127 steps are the largest one of each output."""
@@ -32,46 +21,25 @@ def always_rounded_down(shape: tuple[int, ...], rng: np.random.Generator) -> np.
     return steps / 127
 
 
-def two_layers(rng: np.random.Generator) -> onnx.ModelProto:
-    """1 x 1 over three channels, ReLU, then 3 x 3 within each of two groups."""
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[onnx.ModelProto, onnx.ModelProto, list[np.ndarray]]:
+    rng = np.random.default_rng(0)
+    batches = [rng.uniform(0.2, 1, (3, 3, SIDE, SIDE)).astype(np.float32) for _ in range(2)]
     arrays = {
         "w1": always_rounded_down((4, 3, 1, 1), rng),
         "b1": rng.normal(0, 0.3, 4).astype(np.float32),
         "w2": always_rounded_down((4, 2, 3, 3), rng),
         "b2": rng.normal(0, 0.3, 4).astype(np.float32),
     }
-    nodes = [
-        helper.make_node("Conv", ["image", "w1", "b1"], ["a"], "first"),
-        helper.make_node("Relu", ["a"], ["r"], "relu"),
-        helper.make_node("Conv", ["r", "w2", "b2"], ["out"], "second", group=2),
-    ]
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
-    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 4, SIDE - 2, SIDE - 2])
-    weights = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
-    graph = helper.make_graph(nodes, "two", [image], [out], weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> tuple[onnx.ModelProto, onnx.ModelProto, list[np.ndarray]]:
-    rng = np.random.default_rng(0)
-    batches = [rng.uniform(0.2, 1, (3, 3, SIDE, SIDE)).astype(np.float32) for _ in range(2)]
-    original = two_layers(rng)
-    onnx.save(original, tmp_path / "a.onnx")
-    quantize_static(
-        str(tmp_path / "a.onnx"),
-        str(tmp_path / "b.onnx"),
-        Reader(batches),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    return onnx.load(tmp_path / "b.onnx"), original, batches
+    original = two_layers(arrays)
+    return quantise(original, batches, tmp_path), original, batches
 
 
 def mean_out(model: onnx.ModelProto, batches: list[np.ndarray]) -> np.ndarray:
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    """Worked out as written: rounded to float32, not in bytes, which may overflow."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     return np.mean([session.run(None, {"image": b})[0].mean(axis=(0, 2, 3)) for b in batches], 0)
 
 
@@ -85,7 +53,7 @@ def test_means_are_those_of_float32_again(made) -> None:
 
 
 def biases_of(model: onnx.ModelProto) -> np.ndarray:
-    values = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+    values = values_of(model)
     return np.concatenate([values["b1_quantized"], values["b2_quantized"]])
 
 
@@ -94,7 +62,7 @@ def test_exact_weights_keep_their_biases(made) -> None:
     before = biases_of(quantised)
     correct_biases(quantised, original, batches)
     moved = np.abs(biases_of(quantised) - before)
-    values = {i.name: numpy_helper.to_array(i) for i in quantised.graph.initializer}
+    values = values_of(quantised)
     exact = onnx.ModelProto()
     exact.CopyFrom(original)
     for name in ("w1", "w2"):  # float32 weights that rounding changes nothing of

@@ -16,7 +16,7 @@ from torch import nn
 
 from dataset_folders import save
 from faceparts.errors import BadData, BadRecipe
-from faceparts.train import loop
+from faceparts.train import loop, precision
 from faceparts.train.config import Phase, Recipe, Source, recipe_from_table
 from faceparts.train.distributed import Group
 from faceparts.train.loop import State, TrainingFailed
@@ -383,6 +383,7 @@ EACH = replace(PARTS, val_every=1, save_every=1, data=(), occluders="")
 def test_validation_is_as_exact_as_training(
     bf16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
     task = Scores({"mean_f1": 0.5})
     recipe = replace(EACH, bf16=bf16, steps=1)
     state, rows = trained_with(task, recipe, tmp_path, monkeypatch)

@@ -10,16 +10,13 @@ means measured on pictures.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
-from onnx import numpy_helper
 
-Floats = NDArray[np.float32]
+from faceparts.train._int8_convs import Floats, QuantisedConv, Values, quantised_convs
 
 
 def correct_biases(
@@ -34,70 +31,21 @@ def correct_biases(
         original: the float32 graph, with one input.
         batches: (n, C, H, W) float32 inputs that the means are measured on.
     """
-    floats = {n.name: n for n in original.graph.node if n.op_type == "Conv"}
-    weights, values = (
-        {i.name: i for i in model.graph.initializer} for model in (original, quantised)
-    )
-    made_by = {n.output[0]: n for n in quantised.graph.node}
-    convs = [
-        conv
-        for node in quantised.graph.node
-        if node.op_type == "Conv" and node.name in floats
-        if (conv := _conv_of(node, floats[node.name], made_by, values, weights)) is not None
-    ]
+    values = Values(quantised)
+    convs = [conv for conv in quantised_convs(quantised, original) if conv.bias]
     means = _mean_inputs(original, {c.source: (c.scale, c.zero) for c in convs}, batches)
     for conv in convs:
         exact, seen = means[conv.source]
-        moved = _mean_outputs(conv.wanted, exact) - _mean_outputs(conv.rounded, seen)
-        steps = numpy_helper.to_array(values[conv.bias]) + np.rint(moved / conv.bias_scale)
-        values[conv.bias].CopyFrom(numpy_helper.from_array(steps.astype(np.int32), conv.bias))
+        moved = _mean_outputs(conv.wanted, exact) - _mean_outputs(_rounded(conv, values), seen)
+        steps = values[conv.bias] + np.rint(moved / values[conv.bias_scale])
+        values[conv.bias] = steps.astype(np.int32)
     return len(convs)
 
 
-@dataclass(frozen=True, eq=False)
-class _Conv:
-    """A convolution before and after: (O, I, h, w) weights, and how input and bias are rounded."""
-
-    source: str
-    scale: float
-    zero: int
-    wanted: Floats
-    rounded: Floats
-    bias: str
-    bias_scale: Floats
-
-
-def _conv_of(
-    node: Any,
-    before: Any,
-    made_by: dict[str, Any],
-    values: dict[str, Any],
-    weights: dict[str, Any],
-) -> _Conv | None:
-    """A convolution of the QDQ graph, and before; ``None`` if a part of it stays float32.
-
-    Args:
-        node, before: it in the QDQ graph and in the float32 graph.
-        made_by: nodes of the QDQ graph by their output.
-        values, weights: initializers of the QDQ graph and of the float32 graph by name.
-    """
-    steps = [made_by.get(name) for name in node.input]
-    if len(steps) != 3 or any(s is None or s.op_type != "DequantizeLinear" for s in steps):
-        return None
-    (_, scale, zero), (steps_w, scale_w, *_), (bias, scale_b, *_) = (s.input for s in steps if s)
-
-    def array(name: str) -> NDArray[Any]:
-        return np.asarray(numpy_helper.to_array(values[name]))
-
-    return _Conv(
-        before.input[0],
-        float(array(scale)),
-        int(array(zero)),
-        np.asarray(numpy_helper.to_array(weights[before.input[1]])),
-        array(steps_w).astype(np.float32) * array(scale_w).reshape(-1, 1, 1, 1),
-        bias,
-        array(scale_b),
-    )
+def _rounded(conv: QuantisedConv, values: Values) -> Floats:
+    """(O, I, h, w) weights as the QDQ graph has them."""
+    scale = values[conv.weights_scale].reshape(-1, 1, 1, 1)
+    return np.asarray(values[conv.weights].astype(np.float32) * scale, np.float32)
 
 
 def _mean_outputs(weights: Floats, mean_inputs: Floats) -> Floats:

@@ -29,6 +29,7 @@ from faceparts.errors import BadRecipe, BadWeights
 from faceparts.streams.files import write_atomic
 from faceparts.train._int8_bias import correct_biases
 from faceparts.train._int8_graph import speed_up
+from faceparts.train._int8_sums import limit_pairs
 from faceparts.train.config import Recipe
 from faceparts.train.inputs import MEAN, STD
 from faceparts.train.nets.headnet import HeadNetExport
@@ -254,6 +255,7 @@ def quantize(
 ) -> None:
     """Write the int8 sibling: unsigned activations, signed weights a channel, ONNX QDQ.
 
+    It puts out the same on processors with and without 8-bit dot products (`_int8_sums`).
     A parser's biases are corrected for what rounding does to the means (`_int8_bias`). It is
     float32 from the exp of its logits on, a detector from its last convolution on: one scale for
     heats, distances and points together would round boxes to steps of 9 %.
@@ -311,6 +313,7 @@ def quantize(
         finally:
             logging.getLogger().setLevel(level)
         model = onnx.load(done)
+    limit_pairs(model, prepared)
     if parts:
         correct_biases(model, prepared, batches)
     speed_up(model, pyramid=recipe.task == "heads")

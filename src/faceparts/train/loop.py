@@ -27,6 +27,7 @@ from faceparts.train.data_list import FILE as DATA
 from faceparts.train.data_list import used_by, write_data
 from faceparts.train.distributed import Group, join
 from faceparts.train.feed import Feed
+from faceparts.train.precision import exactness, uses_bf16
 from faceparts.train.provenance import write_run
 from faceparts.train.state import (
     State,
@@ -143,6 +144,7 @@ def train(
         if group.first:
             write_atomic(out / "recipe.json", recipe_json(recipe), force=True)
             about = {"device": str(group.device), "processes": group.size, "workers": workers}
+            about["bf16"] = uses_bf16(recipe, group.device)
             write_run(recipe, root, out / "run.json", **about)
             write_data(used_by(recipe), root, out / DATA, resumed=checkpoint.exists())
         began = time.monotonic() - state.elapsed_s
@@ -284,11 +286,6 @@ def seed_chance(recipe: Recipe, state: State, group: Group, piece: int) -> None:
     """Seed what nets draw (dropout) by step and piece: a resumed training draws the same."""
     number = (recipe.seed, state.step, group.rank, piece)
     torch.manual_seed(int(np.random.SeedSequence(number).generate_state(1, np.uint64)[0] >> 1))
-
-
-def exactness(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """bf16 for what can bear it, if the recipe says so."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16)
 
 
 @contextmanager
