@@ -203,8 +203,8 @@ def _heads_table(detector: HeadDetector, default: float, data: Path, limit: int 
     for i in range(min(len(dataset), limit or len(dataset))):
         sample = dataset[i]
         found = detector.detect(sample.image)
-        scores = [h.score for h in found]
-        matches.append(heads.match([h.box_xyxy for h in found], scores, sample.boxes_xyxy))
+        boxes = heads.within([h.box_xyxy for h in found], sample.image.shape)
+        matches.append(heads.match(boxes, [h.score for h in found], sample.boxes_xyxy))
     pooled = heads.pool(matches)
     usual = heads.summarize(pooled, score=default)
     half = heads.summarize(pooled, score=default / 2)

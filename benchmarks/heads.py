@@ -1,6 +1,7 @@
 """How many heads are found, by their size, side by side with a face detector.
 
-SCUT-HEAD val: 110 photos of classrooms and the web with every head boxed, from all sides. Finds are
+SCUT-HEAD val: 110 photos of classrooms and the web with every head boxed, from all sides. Boxes end
+at the edges of the photo, those of the finds are cut there too. Finds are
 matched best first to the free head that they overlap most, from an IoU of 0.5 on; average precision
 is the area under the whole curve (all points). A head's size is sqrt(width x height) in pixels of
 the photo. By size: heads of other sizes and what was matched to them are left out, and a find
@@ -72,7 +73,8 @@ def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
         sample = dataset[i]
         for name, detector in curves.items():
             found = detector.detect(sample.image)
-            boxes, scores = [h.box_xyxy for h in found], [h.score for h in found]
+            boxes = heads.within([h.box_xyxy for h in found], sample.image.shape)
+            scores = [h.score for h in found]
             matches[name].append(heads.match(boxes, scores, sample.boxes_xyxy))
     images = [dataset[i].image for i in range(min(count, 15))]
     calls = {

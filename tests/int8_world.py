@@ -40,9 +40,7 @@ def two_layers(arrays: dict[str, np.ndarray]) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def quantise(
-    original: onnx.ModelProto, batches: list[np.ndarray], folder: Path
-) -> onnx.ModelProto:
+def quantise(original: onnx.ModelProto, batches: list[np.ndarray], folder: Path) -> onnx.ModelProto:
     """What `faceparts.train.export.quantize` gets from onnxruntime."""
     onnx.save(original, folder / "a.onnx")
     quantize_static(

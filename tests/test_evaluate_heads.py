@@ -51,6 +51,16 @@ def picture():
     return heads.match(found, [0.9, 0.8, 0.7, 0.7, 0.6], marked)
 
 
+def test_boxes_end_at_the_edges_of_the_picture() -> None:
+    boxes = [[-4, 2, 6, 30], [1, 2, 3, 4], [50, 60, 70, 80]]
+    cut = heads.within(boxes, (20, 40, 3))
+    assert cut.tolist() == [[0, 2, 6, 20], [1, 2, 3, 4], [40, 20, 40, 20]]
+    assert heads.within([], (20, 40)).shape == (0, 4)
+    marked = [[0, 2, 6, 20]]  # as people mark a head that the edge cuts
+    assert np.isnan(heads.match(boxes[:1], [1], marked).matched_px).all()
+    assert not np.isnan(heads.match(cut[:1], [1], marked).matched_px).any()
+
+
 def test_curve_by_hand():
     curve = heads.curve(picture())
     np.testing.assert_allclose(curve.scores, [0.9, 0.8, 0.7, 0.6])

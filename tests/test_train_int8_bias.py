@@ -9,10 +9,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from int8_world import SIDE, quantise, two_layers, values_of
 from onnx import numpy_helper
 
 from faceparts.train._int8_bias import _mean_outputs, correct_biases
+from int8_world import SIDE, quantise, two_layers, values_of
+
 
 def always_rounded_down(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Weights that lose 0.45 of a step each: 127 steps are the largest one of each output."""

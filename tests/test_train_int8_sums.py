@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from int8_world import SIDE, quantise, two_layers, values_of
 from onnx import helper
 
 from faceparts import weights
 from faceparts.train._int8_sums import LARGEST_PAIR, limit_pairs, overflow, pair_scale, pairs
+from int8_world import SIDE, quantise, two_layers, values_of
 
 INT16 = 2**15 - 1
 
@@ -25,7 +26,7 @@ def slow_pairs(row: list[float], channels: int) -> list[tuple[float, float]]:
     """Who is added to whom among the weights of one output, in the order of multiplication."""
     if channels % 2 == 0:
         return [(row[i], row[i + 1]) for i in range(0, len(row), 2)]
-    return list(zip(row, row[1:], strict=False))
+    return list(itertools.pairwise(row))
 
 
 @given(

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from train_world import PARTS
 
 from faceparts.train import precision
+from train_world import PARTS
 
 CPU = torch.device("cpu")
 

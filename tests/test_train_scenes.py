@@ -222,6 +222,24 @@ def assert_boxes_fit(scene: Scene) -> int:
     return count
 
 
+def test_heads_lean_a_little_and_sometimes_much() -> None:
+    rng = np.random.default_rng(3)
+    turns = np.stack([scenes.lean(rng, often=0.15, by_deg=10) for _ in range(2000)])
+    np.testing.assert_allclose(
+        turns @ turns.transpose(0, 2, 1), np.tile(np.eye(2), (2000, 1, 1)), atol=1e-12
+    )
+    np.testing.assert_allclose(np.linalg.det(turns), 1)  # never mirrored
+    angles = np.degrees(np.arctan2(turns[:, 1, 0], turns[:, 0, 0]))
+    quarter = np.isclose(np.abs(angles), 90) | np.isclose(np.abs(angles), 180)
+    assert 0.025 < quarter.mean() < 0.055
+    assert set(np.round(angles[quarter])) >= {90, -90}
+    others = np.abs(angles[~quarter])
+    assert 0.75 < (others < 20).mean() < 0.95
+    assert (others > 40).mean() > 0.02
+    steady = np.stack([scenes.lean(rng, often=0, by_deg=0) for _ in range(50)])
+    assert np.isclose(steady[:, 0, 0], 1).mean() > 0.8
+
+
 @pytest.mark.parametrize("hw", [(200, 300), (60, 50)])
 def test_cuts_of_a_photo_hold_its_heads(hw: tuple[int, int]) -> None:
     h, w = hw

@@ -79,8 +79,8 @@ def test_scut_head(parser, data):
     for i in range(0, len(dataset), 5):
         sample = dataset[i]
         found = parser.detect(sample.image)
-        boxes, scores = [h.box_xyxy for h in found], [h.score for h in found]
-        matches.append(heads.match(boxes, scores, sample.boxes_xyxy))
+        boxes = heads.within([h.box_xyxy for h in found], sample.image.shape)
+        matches.append(heads.match(boxes, [h.score for h in found], sample.boxes_xyxy))
     precision, recall = heads.at_threshold(heads.curve(heads.pool(matches)), 0.0)
     assert precision >= PRECISION_FLOOR
     assert recall >= RECALL_FLOOR

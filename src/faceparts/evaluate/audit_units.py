@@ -220,7 +220,8 @@ _SIZE_BINS = tuple(
 
 def _found(detector: HeadDetector, image: Image, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
     finds = detector.detect(image)
-    taken = heads.assign([h.box_xyxy for h in finds], [h.score for h in finds], boxes)
+    found_xyxy = heads.within([h.box_xyxy for h in finds], image.shape)
+    taken = heads.assign(found_xyxy, [h.score for h in finds], boxes)
     found = np.zeros(len(boxes), bool)
     found[taken[taken >= 0]] = True
     return found

@@ -9,7 +9,7 @@ sqrt(width x height) in picture pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,20 @@ def overlap(a_xyxy: ArrayLike, b_xyxy: ArrayLike) -> Array:
     inter = np.prod(np.clip(high - low, 0, None), axis=2)
     union = _area(a)[:, None] + _area(b)[None] - inter
     return np.asarray(np.divide(inter, union, out=np.zeros_like(inter), where=union > 0))
+
+
+def within(boxes_xyxy: ArrayLike, image_hw: Sequence[int]) -> Array:
+    """(M, 4) boxes cut at the edges of a picture of so many rows and columns, as people mark heads.
+
+    Detectors tell where a head goes on beyond the picture; so much more of it is hidden.
+
+    Example:
+        >>> within([[-5, 10, 20, 50]], (40, 30)).tolist()
+        [[0.0, 10.0, 20.0, 40.0]]
+    """
+    height, width = image_hw[:2]
+    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
+    return boxes.clip(0, [width, height, width, height])
 
 
 def match(

@@ -27,6 +27,9 @@ from faceparts.types import Image
 TINY_PX = 6.0
 """Heads smaller than this are neither wanted nor punished."""
 
+EMPTY = 0.08
+"""Share of the photos' scenes that come from photos without people."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -121,7 +124,7 @@ class HeadsTask:
         photo, crop = sum(self.photo_share), sum(self.crop_share)
         chance = rng.random() * (photo + crop)
         if self.photos and chance < photo:
-            if self.empty and rng.random() < 0.04:
+            if self.empty and rng.random() < EMPTY:
                 empty = self.empty[int(rng.integers(len(self.empty)))]
                 return scenes.cut_photo(empty, size_px, rng)
             whole = _pick(self.photos, self.photo_share, rng)

@@ -1,6 +1,8 @@
-"""How exactly a step is computed: bf16 where the recipe asks for it and the hardware is made for it."""
+"""How exactly a step is computed: bf16 where the recipe wants it and the hardware has it."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 
@@ -23,8 +25,10 @@ def uses_bf16(recipe: Recipe, device: torch.device) -> bool:
 def has_bf16(device: torch.device) -> bool:
     """Whether bf16 is faster than float32 on a device; taken for granted where nobody can say."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    features = getattr(torch.cpu, "get_capabilities", dict)()  # from PyTorch 2.10 on
+        return bool(torch.cuda.is_bf16_supported())
+    features: Mapping[str, object] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # from PyTorch 2.10 on
     if features.get("architecture") != "x86_64":
         return True
     return any(features.get(name) for name in BF16_FEATURES)

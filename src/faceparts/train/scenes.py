@@ -130,15 +130,29 @@ def mirror(scene: Scene) -> Scene:
     return Scene(np.ascontiguousarray(scene.image[:, ::-1]), boxes, points)
 
 
+def lean(rng: np.random.Generator, *, often: float, by_deg: float) -> NDArray[np.float64]:
+    """(2, 2) turn: most often a little, with probability ``often`` more, sometimes a quarter."""
+    chance = rng.random()
+    if chance < 0.04:
+        angle = float(rng.choice([90, 180, 270]))
+    else:
+        angle = rng.normal(0, 35 if chance < 0.04 + often else by_deg)
+    turn = np.radians(angle)
+    return np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+
+
 def cut_photo(photo: Scene, size_px: int, rng: np.random.Generator) -> Scene:
-    """A random square of a photo at a random scale, most often around one of its heads."""
+    """A random square of a photo at a random scale, most often around one of its heads.
+
+    That head gets a size of 8 px to almost half of the square, small ones more often.
+    """
     h, w = photo.image.shape[:2]
     if len(photo.boxes) and rng.random() < 0.9:
         box = photo.boxes[int(rng.integers(len(photo.boxes)))]
         centre = (box[:2] + box[2:]) / 2
         side = float(np.sqrt(np.prod(box[2:] - box[:2])))
-        wanted = np.exp(rng.uniform(np.log(8), np.log(140)))
-        zoom = float(np.clip(wanted / side, 0.45, 3.0))
+        wanted = np.exp(rng.uniform(np.log(8), np.log(0.45 * size_px)))
+        zoom = float(np.clip(wanted / side, 0.35, 3.0))
     else:
         centre, zoom = rng.uniform(0, 1, 2) * (w, h), float(np.exp(rng.uniform(-0.7, 0.7)))
     low = size_px / 2 / zoom
@@ -151,6 +165,8 @@ def cut_photo(photo: Scene, size_px: int, rng: np.random.Generator) -> Scene:
             middle[axis] = length / 2
     stretch = np.exp(rng.normal(0, 0.06))
     scale = np.diag([zoom * stretch, zoom / stretch])
+    if rng.random() < 0.3:
+        scale = lean(rng, often=0.1, by_deg=8) @ scale
     matrix = np.column_stack([scale, size_px / 2 - scale @ middle])
     return transform(photo, matrix, size_px)
 
@@ -158,13 +174,10 @@ def cut_photo(photo: Scene, size_px: int, rng: np.random.Generator) -> Scene:
 def place_head(
     crop: Scene, size_px: int, head_px: float, centre: NDArray[np.float64], rng: np.random.Generator
 ) -> Scene:
-    """Put a crop so that its head has a wanted size and centre; mostly turned only a little."""
+    """Put a crop so that its head has a wanted size and centre; it is turned by `lean`."""
     box = crop.boxes[0]
     zoom = head_px / float(np.sqrt(np.prod(box[2:] - box[:2])))
-    chance = rng.random()
-    angle = rng.choice([90, 180, 270]) if chance < 0.05 else rng.normal(0, 12)
-    turn = np.radians(float(angle))
-    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * zoom
+    rotation = lean(rng, often=0.15, by_deg=12) * zoom
     middle = (box[:2] + box[2:]) / 2
     matrix = np.column_stack([rotation, centre - rotation @ middle])
     return transform(crop, matrix, size_px)
