@@ -102,6 +102,33 @@ def test_the_best_checkpoint_is_taken_unless_the_last_is_asked_for(
     assert "tiny.onnx" in (run / "models" / "SHA256SUMS").read_text()
 
 
+def test_weights_are_mixed_with_those_of_a_file(tmp_path: Path) -> None:
+    start = make_run(tmp_path / "start", checkpoint=2)
+    assert export(start).code == 0
+    run, other = make_run(tmp_path / "run", checkpoint=10), start / "models" / "tiny.onnx"
+    done = export(run, "--mix", f"{other}=0.25")
+    assert done.code == 0, done.err
+    path = run / "models" / "tiny.onnx"
+    assert (head_of(path) == 8).all()  # 0.75 * 10 + 0.25 * 2
+    assert weights.read_card(path).notes == "weights: 0.75 of this training, 0.25 of tiny.onnx"
+    assert weights.read_card(other).notes == ""
+
+
+@pytest.mark.parametrize("text", ["tiny.onnx", "tiny.onnx=", "tiny.onnx=0", "a=1", "a=nan", "=0.5"])
+def test_shares_that_mean_nothing(text: str, tmp_path: Path) -> None:
+    done = export(make_run(tmp_path / "run", checkpoint=1), "--mix", text)
+    assert done.code == 2
+    assert f"--mix {text}: got share" in done.err
+    assert not (tmp_path / "run" / "models").exists()
+
+
+def test_only_the_same_net_is_mixed(tmp_path: Path) -> None:
+    done = export(make_run(tmp_path / "run", checkpoint=1), "--mix", "headnet=0.5")
+    assert done.code == 1
+    assert "headnet.onnx: fits 0 of" in done.err
+    assert not (tmp_path / "run" / "models").exists()
+
+
 def test_help_and_a_refusal_as_a_process(tmp_path: Path) -> None:
     done = call_process("export", "--help")
     assert done.code == 0

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from faceparts.errors import BadRecipe, UsageError
+
+if TYPE_CHECKING:
+    from faceparts.train.config import Recipe
 
 CHECKPOINTS = {"best": "best.pt", "last": "checkpoint.pt"}
 """What ``faceparts train`` leaves: the best validation (recipes with ``[[val]]``), and the end."""
@@ -39,6 +44,12 @@ CHECKPOINTS = {"best": "best.pt", "last": "checkpoint.pt"}
     help="JSON object of measured results for the card.",
 )
 @click.option(
+    "--mix",
+    metavar="NAME|FILE=SHARE",
+    help="Mix in the weights of an exported net, such as the one the training started from, "
+    "by this share (0..1).",
+)
+@click.option(
     "--checkpoint",
     type=click.Choice(sorted(CHECKPOINTS)),
     help="best: the best validation (best.pt); last: the end (checkpoint.pt). By default best "
@@ -50,6 +61,7 @@ def export(
     int8: bool,
     data: Path | None,
     metrics: Path | None,
+    mix: str | None,
     checkpoint: str | None,
 ) -> int:
     """Write the averaged net of a training (folder RUN) as ONNX with its card.
@@ -60,6 +72,7 @@ def export(
     Example:
       faceparts export runs/partnet --out models --int8 --data data
       faceparts export runs/partnet --out models --checkpoint last
+      faceparts export runs/partnet --out models --mix partnet=0.5
     """
     from faceparts.train import config
 
@@ -74,10 +87,11 @@ def export(
         ) from error
     recipe = config.recipe_from_table(table, str(run / "recipe.json"))
     results = read_metrics(metrics) if metrics else {}
+    mixed = parse_mix(mix) if mix else None
     chosen = find_checkpoint(run, checkpoint)
     try:
         from faceparts.train import export as exporting
-        from faceparts.train import loop
+        from faceparts.train import loop, mixing
     except ImportError as error:
         raise UsageError(
             f"exporting needs more packages ({error}); pip install 'faceparts[train]'"
@@ -87,6 +101,9 @@ def export(
     score = "" if state.best is None or chosen.name != "best.pt" else f", score {state.best:.4f}"
     click.echo(f"{chosen}: step {state.step}{score}", err=True)
     net = state.average
+    if mixed:
+        mixing.mix(net, *mixed)
+        recipe = note_mix(recipe, *mixed)
     exporting.export(net, recipe, out / f"{recipe.name}.onnx", results)
     if int8 and data is not None:
         batches = exporting.calibration_batches(loop.make_task(recipe, data), recipe, 8)
@@ -114,6 +131,33 @@ def find_checkpoint(run: Path, wanted: str | None) -> Path:
     other = next((key for key, name in CHECKPOINTS.items() if (run / name).is_file()), None)
     remedy = f"give --checkpoint {other}" if other else "train it first"
     raise UsageError(f"{run / names[-1]}: no such checkpoint; {remedy}")
+
+
+def parse_mix(text: str) -> tuple[str, float]:
+    """``NAME|FILE=SHARE`` -> the net and its share.
+
+    Raises:
+        UsageError: the share is not a number between 0 and 1.
+
+    Example:
+        >>> parse_mix("partnet=0.5"), parse_mix("a=b.onnx=0.25")
+        (('partnet', 0.5), ('a=b.onnx', 0.25))
+    """
+    model, _, share = text.rpartition("=")
+    try:
+        value = float(share)
+    except ValueError:
+        value = 0.0
+    if not model or not 0 < value < 1:
+        raise UsageError(f"--mix {text}: got share {share!r}; wanted NAME=SHARE, such as net=0.5")
+    return model, value
+
+
+def note_mix(recipe: Recipe, name_or_path: str, share: float) -> Recipe:
+    """The recipe with a word on its card about what was mixed in."""
+    said = f"weights: {1 - share:g} of this training, {share:g} of {Path(name_or_path).name}"
+    notes = "; ".join(n for n in (recipe.card.notes, said) if n)
+    return replace(recipe, card=replace(recipe.card, notes=notes))
 
 
 def read_metrics(path: Path) -> dict[str, float]:
