@@ -78,20 +78,30 @@ def test_head_hides_the_whole_ellipse_of_the_box() -> None:
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.06, 0.25])
-def test_the_head_oval_grows_by_the_margin_and_the_faces_does_not(margin: float) -> None:
+@pytest.mark.parametrize(("what", "times"), [("head", 2), ("face", 1), ("hair", 1)])
+def test_ovals_grow_by_the_margin_where_the_face_is_not_seen(
+    what: str, times: float, margin: float
+) -> None:
     face = small_face(with_points=False)
+    if what == "hair":
+        bald = np.where(face.labels == face.label_set.id("hair"), 0, face.labels)
+        face = replace(face, labels=bald.astype(np.uint8))
     x0, y0, x1, y1 = face.head.box_xyxy
-    dx, dy = margin * (x1 - x0), margin * (y1 - y0)
+    dx, dy = times * margin * (x1 - x0), times * margin * (y1 - y0)
     larger = oval_centers((x0 - dx, y0 - dy, x1 + dx, y1 + dy), face.source_hw)
-    assert not (larger & ~full_mask(face, what="head", margin=margin)).any()
-    assert np.array_equal(_region.face_oval(face).box_xyxy, face.head.box_xyxy)
+    assert not (larger & ~full_mask(face, what=what, margin=margin)).any()
+
+
+def test_the_oval_of_a_face_seen_from_the_front_does_not_grow() -> None:
+    face = drawn_face()[1]
+    assert _region.face_oval(face, 0.25).box_xyxy == _region.face_oval(face, 0).box_xyxy
 
 
 def test_face_seen_from_the_front_leaves_the_top_of_the_hair() -> None:
     face = drawn_face()[1]
     x0, _, x1, y1 = face.head.box_xyxy
     # Eyes at 81.2, mouth corners at 117.2: 36 apart; 1.5 x 36 above the eyes is y = 27.2.
-    assert _region.face_oval(face).box_xyxy == pytest.approx((x0, 27.2, x1, y1))
+    assert _region.face_oval(face, 0.06).box_xyxy == pytest.approx((x0, 27.2, x1, y1))
     assert not full_mask(face, what="face")[21, 100]
     assert full_mask(face, what="head")[21, 100]
 
@@ -101,7 +111,7 @@ def test_face_oval_is_lowered_by_at_most_30_percent() -> None:
     points = face.head.points.copy()
     points[:2, 1] = 110
     lowered = replace(face, head=replace(face.head, points=points))
-    assert _region.face_oval(lowered).box_xyxy[1] == pytest.approx(20 + 0.3 * 120)
+    assert _region.face_oval(lowered, 0.06).box_xyxy[1] == pytest.approx(20 + 0.3 * 120)
 
 
 def test_nose_alone_tells_where_the_mouth_would_be() -> None:
@@ -110,7 +120,7 @@ def test_nose_alone_tells_where_the_mouth_would_be() -> None:
     points[5:] = np.nan
     only_nose = replace(face, head=replace(face.head, points=points))
     # Nose at 102.8: (102.8 - 81.2) / 0.6 = 36, as with the mouth.
-    assert _region.face_oval(only_nose).box_xyxy[1] == pytest.approx(27.2)
+    assert _region.face_oval(only_nose, 0.06).box_xyxy[1] == pytest.approx(27.2)
 
 
 def hide_points(face: Face, *indexes: int) -> Face:
@@ -132,7 +142,7 @@ def hide_points(face: Face, *indexes: int) -> Face:
     ids=["no points", "from behind", "tilted", "upside down", "one eye", "eyes only"],
 )
 def test_face_in_doubt_hides_the_ellipse_of_the_head(face: Face) -> None:
-    assert _region.face_oval(face).box_xyxy == face.head.box_xyxy
+    assert _region.face_oval(face, 0).box_xyxy == face.head.box_xyxy
     oval = oval_centers(face.head.box_xyxy, face.source_hw)
     assert full_mask(face, what="face")[oval].all()
 
@@ -343,8 +353,8 @@ def test_what_is_kept_casts_no_shadow() -> None:
     labels[face.mask("skin")] = label_sets.CELEBA19.id("skin")
     labels[25:40, 44:47] = label_sets.CELEBA19.id("hair")  # a strand outside the oval
     strand = face_of(image, labels, face.head)
-    assert full_mask(strand, what="head", margin=0.1)[25:40, 42:49].all()
-    kept = full_mask(strand, what="head", keep="hair", margin=0.1)
+    assert full_mask(strand, what="head", margin=0.05)[25:40, 43:48].all()
+    kept = full_mask(strand, what="head", keep="hair", margin=0.05)
     rim = np.ones((15, 3), bool)
     rim[1:-1, 1] = False
     assert np.array_equal(kept[25:40, 44:47], rim)
@@ -427,7 +437,7 @@ def test_part_mask_and_oval_are_always_hidden(
     got = full_mask(face, what=what, margin=margin)
     parts = tuple(p for p in label_sets.GROUPS[what] if p in face.label_set.parts)
     assert got[_as_full(face, parts)].all()
-    least = face.head.box_xyxy if what == "head" else _region.face_oval(face).box_xyxy
+    least = face.head.box_xyxy if what == "head" else _region.face_oval(face, margin).box_xyxy
     assert got[oval_centers(least, face.source_hw)].all()
 
 
