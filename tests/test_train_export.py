@@ -293,6 +293,24 @@ def test_the_int8_sibling_runs_and_agrees_roughly(
         assert not np.array_equal(got, wanted)
 
 
+@both
+def test_pairs_are_limited_before_biases_are_corrected(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What rounding moves the means by depends on the weights as they are rounded at last."""
+    done = []
+    for step in ("limit_pairs", "correct_biases", "speed_up"):
+        known = getattr(export, step)
+
+        def told(*args: object, _known=known, _step=step, **more: object) -> object:
+            done.append(_step)
+            return _known(*args, **more)
+
+        monkeypatch.setattr(export, step, told)
+    export.quantize(small_net(name), RECIPES[name], tmp_path / "a.int8.onnx", [noise(1)])
+    assert done == ["limit_pairs", "correct_biases", "speed_up"]
+
+
 def test_kept_convolutions_stay_float(tmp_path: Path) -> None:
     counts = []
     for keep in ((), ("/head/Conv",)):

@@ -256,7 +256,7 @@ def quantize(
     """Write the int8 sibling: unsigned activations, signed weights a channel, ONNX QDQ.
 
     It puts out the same on processors with and without 8-bit dot products (`_int8_sums`).
-    A parser's biases are corrected for what rounding does to the means (`_int8_bias`). It is
+    Biases are corrected for what rounding does to the means (`_int8_bias`). A parser is
     float32 from the exp of its logits on, a detector from its last convolution on: one scale for
     heats, distances and points together would round boxes to steps of 9 %.
 
@@ -314,8 +314,7 @@ def quantize(
             logging.getLogger().setLevel(level)
         model = onnx.load(done)
     limit_pairs(model, prepared)
-    if parts:
-        correct_biases(model, prepared, batches)
+    correct_biases(model, prepared, batches)
     speed_up(model, pyramid=recipe.task == "heads")
     put_card(model, make_card(recipe, metrics or {}))
     save(model, path)
