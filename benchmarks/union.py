@@ -161,13 +161,13 @@ def _scut_head(args: argparse.Namespace, root: Path, eyes: _Eyes) -> dict[str, A
         marked = sample.boxes_xyxy.astype(np.float64)
         found, curves = eyes.look(sample.image, curves=True)
         for name, some in found.items():
-            boxes = _boxes(some)
+            boxes = _boxes(some, sample.image)
             tally.add(tally.found, name, _matched(boxes, [h.score for h in some], marked))
             tally.add(tally.covered, name, _covered(boxes, marked))
         for group, values in _groups(eyes, sample.image, marked, i, rules_table).items():
             tally.add(tally.groups, group, values)
         for name, some in {**found, **{f"{n}, curve": c for n, c in curves.items()}}.items():
-            one = rates.match(_boxes(some), [h.score for h in some], marked)
+            one = rates.match(_boxes(some, sample.image), [h.score for h in some], marked)
             for part in ("", "even " if i % 2 == 0 else "odd "):
                 matches.setdefault(part + name, []).append(one)
     pooled = {name: rates.curve(rates.pool(some)) for name, some in matches.items()}
@@ -196,8 +196,9 @@ def _scut_head(args: argparse.Namespace, root: Path, eyes: _Eyes) -> dict[str, A
     }
 
 
-def _boxes(heads: Sequence[Head]) -> Array:
-    return np.array([h.box_xyxy for h in heads], np.float64).reshape(-1, 4)
+def _boxes(heads: Sequence[Head], image: Image) -> Array:
+    """Cut at the photo's edges, where marked boxes end."""
+    return rates.within([h.box_xyxy for h in heads], image.shape)
 
 
 def _matched(boxes: Array, scores: Sequence[float], marked: Array) -> NDArray[np.bool_]:

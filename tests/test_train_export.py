@@ -90,7 +90,7 @@ def test_the_file_says_what_the_net_says(name: str, files: dict[str, Path]) -> N
     for x in (noise(1), noise(3)):
         for got, wanted in zip(run(files[name], x), torch_outputs(name, net, x), strict=True):
             assert got.shape == wanted.shape
-            np.testing.assert_allclose(got, wanted, atol=1e-4, rtol=1e-4)
+            np.testing.assert_allclose(got, wanted, atol=5e-4, rtol=1e-4)  # boxes are up to 100 px
 
 
 @both
