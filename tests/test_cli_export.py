@@ -118,7 +118,8 @@ def test_weights_are_mixed_with_those_of_a_file(tmp_path: Path) -> None:
 def test_shares_that_mean_nothing(text: str, tmp_path: Path) -> None:
     done = export(make_run(tmp_path / "run", checkpoint=1), "--mix", text)
     assert done.code == 2
-    assert f"--mix {text}: got share" in done.err
+    share = text.rpartition("=")[2]
+    assert f"--mix {text}: share {share!r}; wanted a number above 0 and below 1" in done.err
     assert not (tmp_path / "run" / "models").exists()
 
 

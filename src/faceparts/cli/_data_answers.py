@@ -19,6 +19,7 @@ from faceparts._headers import one_line
 from faceparts.cli import _report
 from faceparts.cli._data_sources import Source, load_parts
 from faceparts.cli._parser import describe
+from faceparts.cli._shares import parse_share
 from faceparts.cli._version import versions
 from faceparts.cli.main import EXIT_FAILED
 from faceparts.errors import FacePartsError, UsageError
@@ -50,16 +51,9 @@ def parse_net(text: str) -> tuple[str, float]:
         >>> parse_net("partnet"), parse_net("a=b.onnx=0.5")
         (('partnet', 1.0), ('a=b.onnx', 0.5))
     """
-    model, sign, share = text.rpartition("=")
-    if not sign or Path(text).suffix in (".onnx", ".tflite", ".npz"):
+    if "=" not in text or Path(text).suffix in (".onnx", ".tflite", ".npz"):
         return text, 1.0
-    try:
-        value = float(share)
-    except ValueError:
-        value = 0.0
-    if not model or not 0 < value < 1e6:
-        raise UsageError(f"--net {text}: share {share!r}; wanted a number above 0")
-    return model, value
+    return parse_share(text, "--net", below=1e6)
 
 
 def run_answers(

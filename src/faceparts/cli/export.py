@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from faceparts.cli._shares import parse_share
 from faceparts.errors import BadRecipe, UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def export(
         ) from error
     recipe = config.recipe_from_table(table, str(run / "recipe.json"))
     results = read_metrics(metrics) if metrics else {}
-    mixed = parse_mix(mix) if mix else None
+    mixed = parse_share(mix, "--mix", below=1) if mix else None
     chosen = find_checkpoint(run, checkpoint)
     try:
         from faceparts.train import export as exporting
@@ -131,26 +132,6 @@ def find_checkpoint(run: Path, wanted: str | None) -> Path:
     other = next((key for key, name in CHECKPOINTS.items() if (run / name).is_file()), None)
     remedy = f"give --checkpoint {other}" if other else "train it first"
     raise UsageError(f"{run / names[-1]}: no such checkpoint; {remedy}")
-
-
-def parse_mix(text: str) -> tuple[str, float]:
-    """``NAME|FILE=SHARE`` -> the net and its share.
-
-    Raises:
-        UsageError: the share is not a number between 0 and 1.
-
-    Example:
-        >>> parse_mix("partnet=0.5"), parse_mix("a=b.onnx=0.25")
-        (('partnet', 0.5), ('a=b.onnx', 0.25))
-    """
-    model, _, share = text.rpartition("=")
-    try:
-        value = float(share)
-    except ValueError:
-        value = 0.0
-    if not model or not 0 < value < 1:
-        raise UsageError(f"--mix {text}: got share {share!r}; wanted NAME=SHARE, such as net=0.5")
-    return model, value
 
 
 def note_mix(recipe: Recipe, name_or_path: str, share: float) -> Recipe:

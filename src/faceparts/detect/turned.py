@@ -1,9 +1,10 @@
 """The head detector on a picture turned by quarter turns, for photos that do not stand upright.
 
 Scans and old photos have no EXIF orientation, and people hang upside down: heads that lie or stand
-on their heads are rare in the training data, and more than one in three is missed. Meant to be joined with the
-look at the picture as it is: ``headnet+turned``. Takes three times as long as ``headnet``, and sees
-heads in what stands on its head: so a head counts from the net's own threshold on, for hiding too.
+on their heads are rare in the training data, and more than one in three is missed. Meant to be
+joined with the look at the picture as it is: ``headnet+turned``. Takes three times as long as
+``headnet``, and sees heads in what stands on its head: so a head counts from the net's own
+threshold on, for hiding too.
 """
 
 from __future__ import annotations
