@@ -255,7 +255,7 @@ def quantize(
 ) -> None:
     """Write the int8 sibling: unsigned activations, signed weights a channel, ONNX QDQ.
 
-    It puts out the same on processors with and without 8-bit dot products (`_int8_sums`).
+    No sum of byte products overflows on processors without 8-bit dot products (`_int8_sums`).
     Biases are corrected for what rounding does to the means (`_int8_bias`). A parser is
     float32 from the exp of its logits on, a detector from its last convolution on: one scale for
     heats, distances and points together would round boxes to steps of 9 %.
