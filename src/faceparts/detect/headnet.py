@@ -60,8 +60,8 @@ SUSPECT = 0.5
 """Share of the threshold from which a find is a suspicion."""
 
 CLOSER_UP_TO_PX = 56
-"""Heads up to this size are looked for in the closer look; larger ones are too large in it, and what
-the first look says of them stands. Chosen on every fifth training photo of SCUT-HEAD."""
+"""Heads up to this size are looked for in the closer look; larger ones are too large in it, and
+what the first look says of them stands. Chosen on every fifth training photo of SCUT-HEAD."""
 
 UNCONFIRMED = 0.6
 """What remains of the score of such a head from the first look, so that the closer one's box wins
