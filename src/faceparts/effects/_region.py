@@ -7,13 +7,13 @@ longer side of the head box), never pixels.
 2. **Oval.** For ``head``: the ellipse that fills the head box, grown on each side by twice the
    ``margin``, for a box is rarely right to the pixel and mostly all there is to go by. (With once
    the margin 24 % of the heads of SCUT-HEAD val were covered by less than 95 %, with twice 12 %.)
-   For ``face``: the ellipse that fills the box with its top lowered when the face is seen upright. A head box spans hair, hat, ears and chin from
-   every side, so without further knowledge the face may be anywhere in it; only if both eyes and
-   the nose or a mouth corner are seen, and the head is tilted less than 30 degrees, is the top
-   lowered to 1.5 x the distance from eyes to mouth above the eyes, and never by more than 30 % of
-   the box. (The hairline is about one such distance above the eyes; an ellipse is narrow at its
-   top.) A head seen from behind, in profile or lying down therefore loses its whole ellipse, which
-   is then grown by ``margin`` like the mask.
+   For ``face``: the ellipse that fills the box with its top lowered when the face is seen upright.
+   A head box spans hair, hat, ears and chin from every side, so without further knowledge the face
+   may be anywhere in it; only if both eyes and the nose or a mouth corner are seen, and the head
+   is tilted less than 30 degrees, is the top lowered to 1.5 x the distance from eyes to mouth
+   above the eyes, and never by more than 30 % of the box. (The hairline is about one such distance
+   above the eyes; an ellipse is narrow at its top.) A head seen from behind, in profile or lying
+   down therefore loses its whole ellipse, which is then grown by ``margin`` like the mask.
 3. **Points.** For ``eyes``: a band from eye to eye. For eyes, nose, ears, mouth and lips: a disk
    around the detector's point, where it saw one.
 4. **Nothing found.** A wanted part of which the parser found (almost) nothing and the detector saw
