@@ -11,6 +11,7 @@ from PIL import Image as Pil
 
 import faceparts
 from faceparts import api, weights
+from faceparts.detect.headnet import HeadNet
 from faceparts.errors import UnknownName, UnreadableImage, UsageError
 
 DISKS = [(102.0, 102.0, 30.0), (402.0, 202.0, 32.0)]
@@ -192,3 +193,17 @@ def test_effects_take_their_fields(image):
         faceparts.hide(image, effect="overlay")
     with pytest.raises(UnknownName, match=r"'blurr'; there are: .*blur"):
         faceparts.hide(image, effect="blurr")
+
+
+def test_hide_turns_a_picture_without_a_sure_head(monkeypatch):
+    seen = []
+    detect = HeadNet.detect
+    monkeypatch.setattr(
+        HeadNet, "detect", lambda self, image: seen.append(image.shape[:2]) or detect(self, image)
+    )
+    empty = np.zeros((64, 96, 3), np.uint8)
+    faceparts.parse(empty)
+    faceparts.hide(empty, turned=False)
+    assert seen == [(64, 96)] * 2
+    faceparts.hide(empty)
+    assert seen[2:] == [(64, 96), (64, 96), (96, 64), (96, 64)]

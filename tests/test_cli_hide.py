@@ -349,3 +349,56 @@ def test_apply_unknown_effect() -> None:
     done = call("apply", "sparkle", "x")
     assert done.code == 2
     assert "No such command 'sparkle'" in done.err
+
+
+@pytest.mark.parametrize(("flags", "turned"), [((), True), (("--no-turned",), False)])
+def test_turned_looks_where_no_head_is_sure(
+    flags: tuple[str, ...], turned: bool, net: Path, heads_file: Path, tmp_path: Path
+) -> None:
+    photo = tmp_path / "a.png"
+    photo.write_bytes(encode(make_photo()))
+    out = tmp_path / "out"
+    weights = ("--detector-weights", heads_file, "--model", net, "--threads", 1)
+    done = call("hide", photo, "-o", out, *weights, *flags)
+    assert done.code == 0
+    assert report_of(out)["settings"]["turned"] is turned
+    again = call("hide", photo, "-o", out, *weights, "--resume", *flags)
+    assert again.code == 0
+    other = ("--turned",) if flags else ("--no-turned",)
+    assert call("hide", photo, "-o", out, *weights, "--resume", *other).code == 2
+
+
+def test_only_hide_turns(net: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "a.png"
+    photo.write_bytes(encode(make_photo()))
+    done = call("apply", "overlay", photo, "-o", tmp_path / "out", "--model", net, "--turned")
+    assert done.code == 2
+    assert "--turned" in done.err
+
+
+@pytest.mark.parametrize("verb", ["hide", "segment", "detect"])
+def test_jobs_change_nothing_but_the_time(
+    verb: str, net: Path, heads_file: Path, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "broken.png").write_bytes(encode(make_photo())[:90])
+    told = []
+    for jobs in (1, 3):
+        out = tmp_path / f"out{jobs}"
+        models = ("--detector", "headnet+whole", "--detector-weights", f"headnet={heads_file}")
+        done = call(verb, photos, "-o", out, *models, "--model", net, "--jobs", jobs)
+        assert done.code == 1
+        files = {p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+        entries = report_of(out)["pictures"]
+        for entry in entries:
+            entry.pop("seconds")
+        told.append((entries, [files[name] for name in files if name.suffix != ".json"]))
+    assert told[0] == told[1]
+    assert len(told[0][0]) == 3
+
+
+def test_jobs_need_a_detector_that_looks_at_several(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(make_photo()))
+    done = call("hide", tmp_path, "-o", tmp_path / "out", "--detector", "yunet", "--jobs", 2)
+    assert done.code == 2
+    assert "detector 'yunet' looks at one photo at a time" in done.err
+    assert not (tmp_path / "out").exists()

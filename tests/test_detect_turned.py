@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceparts.detect import _union, turned
-from faceparts.detect.turned import TURNS, Turned, turn_back
+from faceparts.detect.turned import SURE, TURNS, Turned, TurnedIfUnsure, turn_back
 from faceparts.types import POINTS, Head, Image
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -85,6 +86,46 @@ def test_a_head_seen_in_several_turns_counts_once() -> None:
     assert head.score == pytest.approx(0.6)
 
 
+class Scored(Upright):
+    """`Upright` with a score of one's choice."""
+
+    def __init__(self, score: float) -> None:
+        super().__init__()
+        self.score = score
+
+    def detect(self, image: Image) -> list[Head]:
+        return [replace(head, score=self.score) for head in super().detect(image)]
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_an_unsure_detector_turns_the_picture(turns: int) -> None:
+    image = np.ascontiguousarray(np.rot90(drawn(), turns))
+    looks = Scored(0.5)
+    (head,) = TurnedIfUnsure(looks, min_score=0.4).detect(image)
+    (alone,) = Turned(Upright()).detect(image)
+    assert head.box_xyxy == alone.box_xyxy
+    assert (head.score, head.seen_by) == (0.5, ("turned",))
+    assert len(looks.seen) == 1 + len(TURNS)
+    assert TurnedIfUnsure(looks, min_score=0.51).detect(image) == []
+
+
+def test_a_sure_detector_is_believed() -> None:
+    looks = Scored(SURE)
+    (head,) = TurnedIfUnsure(looks, min_score=0.4).detect(drawn())
+    assert (head.box_xyxy, head.source) == ((10, 5, 20, 25), "upright")
+    assert looks.seen == [(40, 60)]
+    unsure = Scored(SURE - 0.01)
+    assert len(TurnedIfUnsure(unsure, min_score=0.4).detect(drawn())) == 1
+    assert len(unsure.seen) == 1 + len(TURNS)
+
+
+def test_what_both_looks_see_counts_once() -> None:
+    (head,) = TurnedIfUnsure(Everywhere(), min_score=0.4).detect(np.zeros((40, 60, 3), np.uint8))
+    assert head.seen_by == ("headnet", "turned")
+    assert head.box_xyxy == (20, 10, 40, 30)
+    assert head.score == pytest.approx(1 - 0.8 * 0.2)  # seen with 0.2 and, turned, with 0.8
+
+
 @settings(deadline=None)
 @given(
     st.integers(1, 9), st.integers(1, 9), st.integers(0, 8), st.integers(0, 8), st.integers(0, 7)
@@ -118,6 +159,34 @@ def test_joined_with_the_look_at_the_picture_as_it_is(
     for head in heads:
         x0, y0, x1, y1 = head.box_xyxy
         assert ((x0 + x1) / 2, (y0 + y1) / 2) == pytest.approx((50, 40), abs=12)
+
+
+@pytest.mark.parametrize(
+    ("name", "min_score", "least"),
+    [("headnet", None, 0.3), ("headnet", 0.05, 0.05), ("headnet+whole", None, 0.3)],
+)
+def test_opened_so_that_it_turns(
+    name: str, min_score: float | None, least: float, heads_file: Path
+) -> None:
+    opened = _union.open_detector(
+        name,
+        f"headnet={heads_file}",
+        threads=1,
+        min_score=min_score,
+        min_score_share=0.5,
+        turned=True,
+    )
+    assert opened.files == (heads_file,)
+    part = getattr(opened.detector, "_parts", {"headnet": opened.detector})["headnet"]
+    assert isinstance(part, TurnedIfUnsure)
+    assert part._min_score == least
+
+
+@pytest.mark.parametrize(("name", "asked"), [("headnet", False), ("headnet+turned", True)])
+def test_opened_so_that_it_does_not(name: str, asked: bool) -> None:
+    opened = _union.open_detector(name, threads=1, turned=asked)
+    part = getattr(opened.detector, "_parts", {"headnet": opened.detector})["headnet"]
+    assert not isinstance(part, TurnedIfUnsure)
 
 
 def test_the_shipped_net_is_in_the_report() -> None:

@@ -39,7 +39,9 @@ def parse(image: Image) -> list[Head]:
     return [] if image[0, 0, 0] == ord("e") else [HEAD]
 
 
-def run_all(keys: list[str]) -> tuple[list[loop.Result[Head]], list[tuple[str, int]]]:
+def run_all(
+    keys: list[str], jobs: int = 1
+) -> tuple[list[loop.Result[Head]], list[tuple[str, int]]]:
     written: list[tuple[str, int]] = []
 
     def write(frame: Frame, image: Image, found: Sequence[Head]) -> list[str]:
@@ -47,11 +49,12 @@ def run_all(keys: list[str]) -> tuple[list[loop.Result[Head]], list[tuple[str, i
         return [f"{frame.key}.out"]
 
     items = [Item(k) for k in keys]
-    return list(loop.run(items, read, parse, lambda image, _: image + 1, write)), written
+    return list(loop.run(items, read, parse, lambda image, _: image + 1, write, jobs=jobs)), written
 
 
-def test_every_item_gets_its_result_in_order() -> None:
-    results, written = run_all(["a", "empty", "c"])
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_every_item_gets_its_result_in_order(jobs: int) -> None:
+    results, written = run_all(["a", "empty", "c"], jobs)
     assert [(r.key, r.status, len(r.found)) for r in results] == [
         ("a", "ok", 1),
         ("empty", "no_faces", 0),
@@ -62,8 +65,9 @@ def test_every_item_gets_its_result_in_order() -> None:
     assert all(r.source_hw == (2, 3) and r.error is None and r.seconds >= 0 for r in results)
 
 
-def test_bad_pictures_do_not_stop_the_rest() -> None:
-    results, written = run_all(["broken", "a", "missing", "mem", "zero", "b"])
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_bad_pictures_do_not_stop_the_rest(jobs: int) -> None:
+    results, written = run_all(["broken", "a", "missing", "mem", "zero", "b"], jobs)
     assert [r.status for r in results] == ["failed", "ok", "failed", "failed", "failed", "ok"]
     assert [key for key, _ in written] == ["a", "b"]
     broken, _, missing, memory, zero, _ = results
@@ -89,10 +93,11 @@ def test_without_an_effect_the_picture_is_passed_on() -> None:
 
 
 def test_no_items() -> None:
-    assert run_all([]) == ([], [])
+    assert run_all([]) == run_all([], 2) == ([], [])
 
 
-def test_interruption_leaves_the_loop_and_its_thread_ends() -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_interruption_leaves_the_loop_and_its_threads_end(jobs: int) -> None:
     def stop(image: Image) -> list[Head]:
         if image[0, 0, 0] == ord("b"):
             raise KeyboardInterrupt
@@ -100,15 +105,77 @@ def test_interruption_leaves_the_loop_and_its_thread_ends() -> None:
 
     got = []
     with pytest.raises(KeyboardInterrupt):
-        for result in loop.run(map(Item, "abc"), read, stop, None, lambda *_: None):
+        for result in loop.run(map(Item, "abc"), read, stop, None, lambda *_: None, jobs=jobs):
             got.append(result.key)
     assert got == ["a"]
-    assert not [t for t in threading.enumerate() if t.name.startswith("faceparts-read")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("faceparts-")]
 
 
-@pytest.mark.parametrize(("limit_px", "most"), [(100, 2), (1, 1)])
+def test_closing_ends_the_threads_and_leaves_the_rest_undone() -> None:
+    seen: list[int] = []
+
+    def noting(image: Image) -> list[Head]:
+        seen.append(int(image[0, 0, 0]))
+        return [HEAD]
+
+    results = loop.run(map(Item, "abcdefgh"), read, noting, None, lambda *_: None, jobs=2)
+    assert next(results).key == "a"
+    results.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("faceparts-")]
+    assert set(seen) <= set(b"abcd")
+
+
+def test_an_error_while_writing_is_that_pictures_own() -> None:
+    def write(frame: Frame, image: Image, found: Sequence[Head]) -> list[str]:
+        if frame.key == "b":
+            raise PermissionError(13, "no", "b.out")
+        if frame.key == "c":
+            raise ZeroDivisionError
+        return [frame.key]
+
+    for jobs in (1, 2):
+        a, b, c, d = loop.run(map(Item, "abcd"), read, parse, None, write, jobs=jobs)
+        assert (a.outputs, d.outputs) == (("a",), ("d",))
+        assert b.error is not None and b.error.startswith("PermissionError") and b.trace is None
+        assert c.trace is not None and "in write" in c.trace
+        assert b.found == c.found == ()
+
+
+def test_jobs_work_side_by_side_and_write_one_after_the_other() -> None:
+    together = threading.Barrier(2)
+    main, writers = threading.current_thread(), set()
+
+    def parse_together(image: Image) -> list[Head]:
+        together.wait(10)  # breaks unless two are here at once
+        return [HEAD]
+
+    def write(frame: Frame, image: Image, found: Sequence[Head]) -> list[str]:
+        writers.add(threading.current_thread())
+        return [frame.key]
+
+    results = list(loop.run(map(Item, "abcdef"), read, parse_together, None, write, jobs=2))
+    assert [r.outputs for r in results] == [(key,) for key in "abcdef"]
+    assert writers == {main}
+
+
+def test_a_slow_picture_does_not_change_the_order() -> None:
+    others = threading.Semaphore(0)
+
+    def uneven(image: Image) -> list[Head]:
+        if image[0, 0, 0] == ord("a"):
+            assert others.acquire(timeout=10)  # ends after b
+        others.release()
+        return [HEAD]
+
+    results = loop.run(map(Item, "abcd"), read, uneven, None, lambda *_: None, jobs=2)
+    assert [r.key for r in results] == list("abcd")
+
+
+@pytest.mark.parametrize(
+    ("limit_px", "jobs", "most"), [(100, 1, 2), (1, 1, 1), (100, 2, 4), (100, 3, 5), (1, 3, 1)]
+)
 def test_pictures_in_memory_are_bounded(
-    monkeypatch: pytest.MonkeyPatch, limit_px: int, most: int
+    monkeypatch: pytest.MonkeyPatch, limit_px: int, jobs: int, most: int
 ) -> None:
     monkeypatch.setattr(loop, "LARGE_PX", limit_px)
     alive: weakref.WeakSet[Frame] = weakref.WeakSet()
@@ -121,7 +188,9 @@ def test_pictures_in_memory_are_bounded(
         peak = max(peak, len(alive))
         return frame
 
-    for _ in loop.run(map(Item, "abcdef"), read_counted, parse, None, lambda *_: None):
+    for _ in loop.run(
+        map(Item, "abcdefghij"), read_counted, parse, None, lambda *_: None, jobs=jobs
+    ):
         pass
     assert 1 <= peak <= most
 

@@ -37,6 +37,7 @@ class ParserOptions(TypedDict, total=False):
     detector_weights: str | Path | None
     min_score: float | None
     min_score_share: float
+    turned: bool
     threads: int | None
     device: str
     precision: str
@@ -83,6 +84,7 @@ def hide(
     what: str = "face",
     keep: str = "",
     min_score: float | None = None,
+    turned: bool = True,
     detector: HeadDetector | str = "headnet",
     detector_weights: str | Path | None = None,
     **effect_fields: Any,
@@ -98,6 +100,7 @@ def hide(
     what: str = "face",
     keep: str = "",
     min_score: float | None = None,
+    turned: bool = True,
     detector: HeadDetector | str = "headnet",
     detector_weights: str | Path | None = None,
     **effect_fields: Any,
@@ -112,6 +115,7 @@ def hide(
     what: str = "face",
     keep: str = "",
     min_score: float | None = None,
+    turned: bool = True,
     detector: HeadDetector | str = "headnet",
     detector_weights: str | Path | None = None,
     **effect_fields: Any,
@@ -126,8 +130,10 @@ def hide(
         keep: parts to leave visible.
         min_score: only hide heads that score at least this; ``None`` = all of the faces given, or
             `HIDE_SCORE_SHARE` of the detector's own threshold.
+        turned: where ``headnet`` is sure of no head, look at the picture turned by quarter turns
+            too: it may not stand upright. Finding heads takes four times as long there.
         detector, detector_weights: how heads are found if no faces are given, see `FaceParser`:
-            ``"headnet+turned"`` for photos that do not stand upright.
+            ``"headnet+turned"`` turns every picture.
         effect_fields: further fields of the effect, such as ``color="#ff0000"``.
 
     Returns:
@@ -153,6 +159,7 @@ def hide(
             detector_weights=detector_weights,
             min_score=min_score,
             min_score_share=HIDE_SCORE_SHARE,
+            turned=turned,
             long_hair=False,
         )
         faces = parse_translucent(look, picture.image, picture.alpha)

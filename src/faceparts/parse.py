@@ -58,6 +58,8 @@ class FaceParser:
         min_score: heads with a lower score are left out; ``None`` = the detector's own threshold.
         min_score_share: factor on that threshold, for a detector given by name: 0.5 finds more, and
             more that are none. A detector without a card keeps its own.
+        turned: where ``headnet`` is sure of no head, look at the picture turned by quarter turns
+            too.
         threads: processor threads for the nets; ``None`` = all cores that the process may use.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         precision: ``"int8"``, ``"fp32"`` or ``"auto"``; for shipped weights.
@@ -85,6 +87,7 @@ class FaceParser:
         detector_weights: str | Path | None = None,
         min_score: float | None = None,
         min_score_share: float = 1.0,
+        turned: bool = False,
         threads: int | None = None,
         device: str = "cpu",
         precision: str = "auto",
@@ -109,6 +112,7 @@ class FaceParser:
                 precision=precision,
                 min_score=min_score,
                 min_score_share=min_score_share,
+                turned=turned,
             ).detector
         elif detector_weights is not None:
             raise UsageError("detector_weights: only for a detector given by name")

@@ -34,6 +34,7 @@ def change(
     chosen: Mapping[str, object],
     *,
     min_score_share: float = 1.0,
+    turned: bool = False,
     long_hair: bool = True,
     contact_sheet: Path | None = None,
 ) -> int:
@@ -44,6 +45,7 @@ def change(
         long_hair: see `FaceParser`; what hides faces never looks for it.
         contact_sheet: file for all results small on one picture.
         min_score_share: factor on the detector's own threshold where ``--min-score`` is not given.
+        turned: see `FaceParser`.
 
     Returns:
         The exit code.
@@ -55,13 +57,16 @@ def change(
         )
     effect = make_effect(effect_name, chosen)
     long_hair = long_hair and not isinstance(effect, Hiding)
-    parser = open_parser(common, min_score_share=min_score_share, long_hair=long_hair)
+    parser = open_parser(
+        common, min_score_share=min_score_share, turned=turned, long_hair=long_hair
+    )
     has_alpha = try_out(effect, parser.label_set) == _RGBA_CHANNELS
     settings = {
         **asdict(writing),
         "effect": effect_name,
         **{f.name: getattr(effect, f.name) for f in fields(effect_class(effect_name))},
         "min_score": parser.min_score,
+        "turned": turned,
         "long_hair": long_hair,
     }
     if contact_sheet is not None:

@@ -35,6 +35,7 @@ class Common:
     min_score: float | None
     model: str
     threads: int | None
+    jobs: int
     device: str
     precision: str
     json: bool
@@ -176,6 +177,15 @@ def common_options(*, out_required: bool) -> Callable[[Callable[..., int]], Call
         ),
         click.option(
             "--threads", type=click.IntRange(1, 1024), help="Processor threads; all by default."
+        ),
+        click.option(
+            "--jobs",
+            type=click.IntRange(1, 64),
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="Photos that are worked on at once and share the threads; takes more memory, and "
+            "less time for a folder.",
         ),
         click.option(
             "--device",

@@ -21,7 +21,7 @@ from faceparts.streams.files import REPORT_NAME, InputFile
 FREE = frozenset(
     (
         *("out", "force", "resume", "json", "report", "progress", "quiet"),
-        *("threads", "device", "precision", "max_megapixels"),
+        *("threads", "jobs", "device", "precision", "max_megapixels"),
     )
 )
 """Settings that may differ between an interrupted run and the one that goes on."""

@@ -255,7 +255,15 @@ class Session:
                 dynamic_ncols=True,
             ) as bar,
             closing(
-                run(self._with_streams(todo, streams), read, parse, effect, write_whole, find=find)
+                run(
+                    self._with_streams(todo, streams),
+                    read,
+                    parse,
+                    effect,
+                    write_whole,
+                    find=find,
+                    jobs=common.jobs,
+                )
             ) as results,
         ):
             try:

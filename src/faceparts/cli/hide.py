@@ -21,7 +21,15 @@ from faceparts.effects import HIDING
 )
 @common_options(out_required=True)
 @writing_options
-def hide(common: Common, writing: Writing, effect: str, chosen: Mapping[str, object]) -> int:
+@click.option(
+    "--turned/--no-turned",
+    default=True,
+    help="Where no head is sure, look at the photo turned by quarter turns too (default): it may "
+    "not stand upright. Takes four times as long for such photos.",
+)
+def hide(
+    common: Common, writing: Writing, effect: str, turned: bool, chosen: Mapping[str, object]
+) -> int:
     """Hide every face in photos.
 
     INPUT are photos, folders, patterns such as 'photos/*.jpg', or '-' for standard input. Folders
@@ -39,7 +47,9 @@ def hide(common: Common, writing: Writing, effect: str, chosen: Mapping[str, obj
     from faceparts.api import HIDE_SCORE_SHARE
     from faceparts.cli._change import change
 
-    return change("hide", common, writing, effect, chosen, min_score_share=HIDE_SCORE_SHARE)
+    return change(
+        "hide", common, writing, effect, chosen, min_score_share=HIDE_SCORE_SHARE, turned=turned
+    )
 
 
 COMMAND = hide

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 from faceparts import folder, weights
 from faceparts.crops import check_image
 from faceparts.detect._fuse import fuse
+from faceparts.detect.turned import TurnedIfUnsure
 from faceparts.errors import UsageError
 from faceparts.types import Head, HeadDetector, Image
 
@@ -19,6 +20,9 @@ JOIN = "+"
 
 COMPLETE = ("whole", "turned")
 """Detectors that need no weights of their own."""
+
+TURNS = "headnet"
+"""The detector that may look at turned pictures too."""
 
 Scores = float | dict[str, float | None] | None
 
@@ -137,6 +141,7 @@ def open_detector(
     precision: str = "auto",
     min_score: float | None = None,
     min_score_share: float = 1.0,
+    turned: bool = False,
     options: Mapping[str, object] | None = None,
 ) -> OpenedDetector:
     """Open a detector by name, or several joined by ``+``.
@@ -146,6 +151,8 @@ def open_detector(
         min_score: score from which heads count; ``None`` = what each detector's card says.
         min_score_share: factor on the cards' thresholds where ``min_score`` is not given; a
             detector without a card keeps its own.
+        turned: where ``headnet`` is sure of no head it also looks at the picture turned by quarter
+            turns; heads in those count from its whole threshold on.
         options: further keywords of ``load``; each goes to all detectors that have it.
 
     Raises:
@@ -177,6 +184,10 @@ def open_detector(
             scores[one] = min_score_share * card.threshold
             if min_score_share != 1:
                 part = load(path, min_score=scores[one], **common, **own)
+        if turned and one == TURNS and "turned" not in names and card is not None:
+            part = TurnedIfUnsure(
+                part, min_score=card.threshold if min_score is None else min_score
+            )
         parts[one] = part
         used += getattr(part, "further_files", ())
     files_used = tuple(dict.fromkeys(used))
