@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from faceparts.detect import _tiles, headnet
-from faceparts.detect._suppress import suppress
+from faceparts.detect._suppress import overlap, suppress
 from faceparts.errors import BadWeights, UsageError
+from faceparts.evaluate import heads as rates
 from faceparts.types import POINTS
 
 NOSE = POINTS.index("nose")
@@ -460,3 +461,43 @@ def test_the_framed_look_is_for_pictures_without_a_sure_close_up(
     detector = headnet.load(heads_file, threads=1)
     detector.detect(np.zeros((480, 640, 3), np.uint8))
     assert looks == [(480, 640), (192, 256), (224, 256)][: 2 + framed]
+
+
+def rows_of(found):
+    return sorted(np.column_stack([found.boxes_xyxy, found.scores]).tolist())
+
+
+def test_the_far_look_says_where_a_close_up_ends():
+    first = some((20, 20, 80, 90, 0.9), (0, 0, 20, 20, 0.7), (200, 0, 300, 100, 0.8))
+    far = some((0, 5, 100, 95, 0.5), (10, 10, 90, 95, 0.6))
+    found = headnet.prefer_far(first, far, close_up_px=50)
+    assert rows_of(found) == [
+        [0, 0, 20, 20, 0.7],  # no close-up
+        [0, 5, 100, 95, 0.5],
+        [10, 10, 90, 95, 0.9],  # the surer of the far ones has the score of the first
+        [200, 0, 300, 100, 0.8],  # no far look saw it
+    ]
+    assert far.scores.tolist() == [0.5, 0.6], "what was given is left as it was"
+
+
+def test_the_far_look_keeps_its_own_better_score():
+    first, far = some((20, 20, 80, 90, 0.4)), some((0, 5, 100, 95, 0.5))
+    assert rows_of(headnet.prefer_far(first, far, close_up_px=50)) == rows_of(far)
+
+
+@pytest.mark.parametrize("close_up_px", [50, 70])
+def test_looks_that_saw_different_things_stay_apart(close_up_px):
+    first, far = some((0, 0, 60, 60, 0.4)), some((50, 0, 110, 60, 0.9))
+    joined = rows_of(headnet.join([first, far]))
+    assert rows_of(headnet.prefer_far(first, far, close_up_px)) == joined
+    assert rows_of(headnet.prefer_far(first, some(), close_up_px)) == rows_of(first)
+    assert rows_of(headnet.prefer_far(some(), far, close_up_px)) == rows_of(far)
+
+
+@given(BOXES, BOXES)
+def test_overlap_is_that_of_the_measured_rates(one, other):
+    a, b = (
+        np.array([(x, y, x + w, y + h) for x, y, w, h in rows], np.float64).reshape(-1, 4)
+        for rows in (one, other)
+    )
+    np.testing.assert_allclose(overlap(a, b), rates.overlap(a, b))

@@ -9,6 +9,15 @@ MAX_IOU = 0.5
 MAX_INSIDE = 0.85
 
 
+def overlap(a_xyxy: NDArray[np.float64], b_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(M, N) intersection over union of (M, 4) and (N, 4) boxes with positive areas."""
+    low = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
+    high = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a_xyxy, b_xyxy)]
+    return np.asarray(shared / (areas[0][:, None] + areas[1][None] - shared))
+
+
 def suppress(
     boxes_xyxy: NDArray[np.float64],
     scores: NDArray[np.float64],

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.crops import check_image
-from faceparts.detect._suppress import suppress
+from faceparts.detect._suppress import overlap, suppress
 from faceparts.detect._tiles import (
     View,
     closer_views,
@@ -67,6 +67,9 @@ UNCONFIRMED = 0.6
 """What remains of the score of such a head from the first look, so that the closer one's box wins
 and what only the first saw counts less, but is not lost."""
 
+SAME_IOU = 0.3
+"""Overlap from which a close-up that two looks saw is taken for one head."""
+
 _CHANNELS = {"heat": 1, "box": 4, "points": 3 * len(POINTS)}
 _BATCH = 4
 
@@ -110,6 +113,26 @@ def prefer_closer(first: Candidates, closer: Sequence[Candidates]) -> Candidates
         first.boxes_xyxy, np.where(small, first.scores * UNCONFIRMED, first.scores), first.points
     )
     return join([doubted, *(c.take(c.sizes_px() <= CLOSER_UP_TO_PX) for c in closer)])
+
+
+def prefer_far(first: Candidates, far: Candidates, close_up_px: float) -> Candidates:
+    """Join the first look with the far ones, whose boxes of close-ups count more.
+
+    A head that fills much of the picture is too large for the first look: it finds the face, and
+    the hair around it lies beyond its view. Where a far look saw the same head its box stays,
+    with the better of the scores.
+
+    Args:
+        close_up_px: size from which a head of the first look is a close-up.
+    """
+    same = overlap(first.boxes_xyxy, far.boxes_xyxy) >= SAME_IOU
+    same &= (first.sizes_px() >= close_up_px)[:, None]
+    scores = far.scores.copy()
+    seen_far = np.asarray(same.any(axis=1))
+    for i in np.flatnonzero(seen_far):
+        best = np.flatnonzero(same[i])[np.argmax(far.scores[same[i]])]
+        scores[best] = max(scores[best], first.scores[i])
+    return join([first.take(~seen_far), Candidates(far.boxes_xyxy, scores, far.points)])
 
 
 def decode(
@@ -214,10 +237,12 @@ class HeadNet:
         if self._tiles and (found.sizes_px() <= SMALL_HEAD_PX).any():
             closer = closer_views(image, whole_px=self._max_side_px, batch=self._batch)
             found = prefer_closer(found, [c for some in closer for c in self._look(some)])
-        found = join([found, *map(self._look_far, far_views(image))])
-        large = found.sizes_px() >= CLOSE_UP * min(image.shape[:2])
-        if not (found.scores[large] >= SURE).any():
-            found = join([found, self._look_far(framed_view(image))])
+        far = join([self._look_far(view) for view in far_views(image)])
+        close_up_px = CLOSE_UP * min(image.shape[:2])
+        both = join([found, far])
+        if not (both.scores[both.sizes_px() >= close_up_px] >= SURE).any():
+            far = join([far, self._look_far(framed_view(image))])
+        found = prefer_far(found, far, close_up_px)
         found = found.take(found.scores >= self._threshold)
         best = found.take(suppress(found.boxes_xyxy, found.scores))
         return [
