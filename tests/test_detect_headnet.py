@@ -485,6 +485,14 @@ def test_the_far_look_keeps_its_own_better_score():
     assert rows_of(headnet.prefer_far(first, far, close_up_px=50)) == rows_of(far)
 
 
+def test_of_two_heads_that_the_far_look_took_for_one_none_is_lost():
+    left, right = (0, 0, 60, 100, 0.8), (50, 0, 110, 100, 0.9)
+    again = (4, 0, 62, 100, 0.5)  # the left one, once more
+    both = (0, 0, 104, 100, 0.6)  # IoU 0.58 with the left, 0.49 with the right one
+    found = headnet.prefer_far(some(left, again, right), some(both), close_up_px=50)
+    assert rows_of(found) == [[0, 0, 104, 100, 0.8], list(right)]
+
+
 @pytest.mark.parametrize("close_up_px", [50, 70])
 def test_looks_that_saw_different_things_stay_apart(close_up_px):
     first, far = some((0, 0, 60, 60, 0.4)), some((50, 0, 110, 60, 0.9))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.crops import check_image
-from faceparts.detect._suppress import overlap, suppress
+from faceparts.detect._suppress import MAX_IOU, overlap, suppress
 from faceparts.detect._tiles import (
     View,
     closer_views,
@@ -120,13 +120,17 @@ def prefer_far(first: Candidates, far: Candidates, close_up_px: float) -> Candid
 
     A head that fills much of the picture is too large for the first look: it finds the face, and
     the hair around it lies beyond its view. Where a far look saw the same head its box stays,
-    with the better of the scores.
+    with the better of the scores. One far box replaces one head: of two cheek to cheek that a far
+    look took for one, the other stays as the first look saw it.
 
     Args:
         close_up_px: size from which a head of the first look is a close-up.
     """
-    same = overlap(first.boxes_xyxy, far.boxes_xyxy) >= SAME_IOU
-    same &= (first.sizes_px() >= close_up_px)[:, None]
+    near = overlap(first.boxes_xyxy, far.boxes_xyxy)
+    same = (near >= SAME_IOU) & (first.sizes_px() >= close_up_px)[:, None]
+    if same.any():
+        likest = np.where(same, near, -1).argmax(axis=0)
+        same &= overlap(first.boxes_xyxy, first.boxes_xyxy[likest]) > MAX_IOU
     scores = far.scores.copy()
     seen_far = np.asarray(same.any(axis=1))
     for i in np.flatnonzero(seen_far):
