@@ -67,7 +67,7 @@ UNCONFIRMED = 0.6
 """What remains of the score of such a head from the first look, so that the closer one's box wins
 and what only the first saw counts less, but is not lost."""
 
-SAME_IOU = 0.3
+SAME_CLOSE_UP_IOU = 0.3
 """Overlap from which a close-up that two looks saw is taken for one head."""
 
 _CHANNELS = {"heat": 1, "box": 4, "points": 3 * len(POINTS)}
@@ -124,10 +124,12 @@ def prefer_far(first: Candidates, far: Candidates, close_up_px: float) -> Candid
     look took for one, the other stays as the first look saw it.
 
     Args:
-        close_up_px: size from which a head of the first look is a close-up.
+        first, far: what the looks found, in pixels of the picture; either may be empty.
+        close_up_px: size (square root of the area) from which a head of the first look is a
+            close-up.
     """
     near = overlap(first.boxes_xyxy, far.boxes_xyxy)
-    same = (near >= SAME_IOU) & (first.sizes_px() >= close_up_px)[:, None]
+    same = (near >= SAME_CLOSE_UP_IOU) & (first.sizes_px() >= close_up_px)[:, None]
     if same.any():
         likest = np.where(same, near, -1).argmax(axis=0)
         same &= overlap(first.boxes_xyxy, first.boxes_xyxy[likest]) > MAX_IOU

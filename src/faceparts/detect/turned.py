@@ -63,7 +63,7 @@ class Turned:
 
 
 class TurnedIfUnsure:
-    """A detector that turns the picture and looks again where no head is sure.
+    """``headnet`` that turns the picture and looks again where no head is sure.
 
     Args:
         detector: looks at the picture as it is, and at its turns.
