@@ -52,14 +52,14 @@ def test_dice_by_hand() -> None:
     logits[0, :2] = 0  # parts 0 and 1 share each of the two pixels
     target = torch.tensor([[[0, 1]]])
     # Either part: overlap 0.5, area 1, probability 1.
-    _, dice, _ = fused_losses(logits, target, torch.ones(1, 1, 2), target < 4)
+    _, dice, _, _ = fused_losses(logits, target, torch.ones(1, 1, 2), target < 4)
     assert dice.item() == pytest.approx(1 - (2 * 0.5 + 1) / (1 + 1 + 1))
 
 
 def test_half_precision_logits() -> None:
     logits, target, weight, known = scene(1, torch.bfloat16)
     leaf = logits.requires_grad_()
-    entropy, dice, _ = fused_losses(leaf, target, weight, known)
+    entropy, dice, _, _ = fused_losses(leaf, target, weight, known)
     assert entropy.dtype == dice.dtype == torch.float32
     torch.testing.assert_close((entropy, dice), plain(logits, target, weight, known))
     torch.autograd.backward(entropy + dice)
@@ -69,7 +69,7 @@ def test_half_precision_logits() -> None:
 def test_nothing_known() -> None:
     logits, target, weight, known = scene(1, torch.float32)
     leaf = logits.requires_grad_()
-    entropy, dice, _ = fused_losses(leaf, target, weight * 0, known & False)
+    entropy, dice, _, _ = fused_losses(leaf, target, weight * 0, known & False)
     assert entropy.item() == dice.item() == 0
     torch.autograd.backward(entropy + dice)
     assert leaf.grad is not None and not leaf.grad.any()
@@ -95,6 +95,42 @@ def test_answers_against_their_definition(seed: int) -> None:
     torch.autograd.backward(got[0] + 0.5 * got[1] + 0.7 * got[2])
     torch.autograd.backward(plainly[0] + 0.5 * plainly[1] + 0.7 * wanted)
     torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+
+
+def plain_union(logits: Tensor, target: Tensor, known: Tensor, union: Tensor) -> Tensor:
+    """1 - (I + 1) / (U + 1), picture by picture."""
+    scores = []
+    for one, ids, sure in zip(logits, target, known, strict=True):
+        share, truth = one.softmax(0)[union].sum(0)[sure], union[ids][sure].float()
+        if truth.any():
+            both = (share * truth).sum()
+            scores.append((both + 1) / ((share + truth - share * truth).sum() + 1))
+    return 1 - torch.stack(scores).mean()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_taken_as_one_against_the_definition(seed: int) -> None:
+    logits, target, weight, known = scene(seed, torch.float32)
+    target[1] = 0  # a picture that does not show them
+    union = torch.tensor([False, True, False, True, True])
+    mine, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    got = fused_losses(mine, target, weight, known, None, union)
+    plainly = plain(theirs, target, weight, known)
+    wanted = plain_union(theirs, target, known, union)
+    torch.testing.assert_close(got[3], wanted)
+    torch.autograd.backward(got[0] + 0.5 * got[1] + 3 * got[3])
+    torch.autograd.backward(plainly[0] + 0.5 * plainly[1] + 3 * wanted)
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_parts_taken_as_one_that_no_picture_shows() -> None:
+    logits, target, weight, known = scene(1, torch.float32)
+    leaf = logits.clone().requires_grad_()
+    union = torch.tensor([False] * 4 + [True])  # part 4 never occurs
+    got = fused_losses(leaf, target, weight, known, None, union)
+    assert got[3].item() == 0
+    torch.autograd.backward(got[3])
+    assert leaf.grad is not None and not leaf.grad.any()
 
 
 def test_silent_answers() -> None:

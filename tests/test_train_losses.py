@@ -18,7 +18,8 @@ from faceparts.train import losses
 from faceparts.train.fused import fused_losses
 from faceparts.train.losses import Truth, coarse_sums, distill_sums, lovasz_part, sums, values
 
-ALL = ("ce", "ce_sum", "dice", "focal", "lovasz", "boundary")
+ALL = ("ce", "ce_sum", "dice", "focal", "lovasz", "boundary", "face")
+FACE = torch.tensor([False, True, False, True])
 
 
 def case(seed: int, pictures: int = 3) -> tuple[Tensor, Truth]:
@@ -30,8 +31,8 @@ def case(seed: int, pictures: int = 3) -> tuple[Tensor, Truth]:
     return logits, Truth(target, known, weight)
 
 
-def loss_of(name: str, logits: Tensor, truth: Truth, **options: float) -> Tensor:
-    return values([name], sums([name], logits, truth, **options))[name]
+def loss_of(name: str, logits: Tensor, truth: Truth, gamma: float = 2.0) -> Tensor:
+    return values([name], sums([name], logits, truth, gamma=gamma, face=FACE))[name]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -76,14 +77,15 @@ def test_focal_pixel_by_pixel(gamma: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_cross_entropy_and_dice_are_those_of_the_fused_loss(seed: int) -> None:
+def test_cross_entropy_dice_and_face_are_those_of_the_fused_loss(seed: int) -> None:
     logits, truth = case(seed)
     mine, theirs = (logits.clone().requires_grad_() for _ in range(2))
-    found = values(["ce", "dice"], sums(["ce", "dice"], mine, truth))
-    fused = fused_losses(theirs, truth.target, truth.weight, truth.known)
-    torch.testing.assert_close((found["ce"], found["dice"]), fused[:2])
-    torch.autograd.backward(found["ce"] + 0.5 * found["dice"])
-    torch.autograd.backward(fused[0] + 0.5 * fused[1])
+    names = ["ce", "dice", "face"]
+    found = values(names, sums(names, mine, truth, face=FACE))
+    fused = fused_losses(theirs, truth.target, truth.weight, truth.known, None, FACE)
+    torch.testing.assert_close((found["ce"], found["dice"], found["face"]), (*fused[:2], fused[3]))
+    torch.autograd.backward(found["ce"] + 0.5 * found["dice"] + found["face"])
+    torch.autograd.backward(fused[0] + 0.5 * fused[1] + fused[3])
     torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-7)
 
 
@@ -94,6 +96,19 @@ def test_dice_of_right_and_wrong_answers() -> None:
     assert loss_of("dice", right, truth).item() == pytest.approx(0, abs=1e-6)
     wrong = right.roll(2, dims=1)  # parts 2 and 3 instead of 0 and 1
     assert loss_of("dice", wrong, truth).item() == pytest.approx(1 - (1 / 3 + 1 / 2) / 2)
+
+
+def test_the_face_at_hard_answers_is_the_jaccard_index_of_scikit_learn() -> None:
+    target = torch.tensor([[[0, 1, 3, 3, 2, 1]], [[0, 0, 2, 2, 0, 0]]])  # the second shows none
+    answer = torch.tensor([[[0, 3, 1, 0, 1, 2]], [[1, 0, 2, 2, 0, 0]]])
+    known = torch.tensor([[[True, True, True, True, True, False]], [[True] * 6]])
+    logits = 50 * F.one_hot(answer, 4).permute(0, 3, 1, 2).float()
+    hit, said = (FACE[ids[0, 0, :5]].numpy() for ids in (target, answer))
+    index = jaccard_score(hit, said)
+    assert index == 2 / 4
+    wanted = 1 - (2 + 1) / (4 + 1)
+    got = loss_of("face", logits, Truth(target, known, known.float()))
+    assert got.item() == pytest.approx(wanted, abs=1e-6)
 
 
 # --- Lovasz -----------------------------------------------------------------------------------
@@ -266,12 +281,13 @@ def test_a_net_that_says_what_its_teacher_says() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_sums_of_pieces_are_those_of_the_whole(name: str) -> None:
     logits, truth = case(12)
-    whole = sums([name], logits, truth)
+    whole = sums([name], logits, truth, face=FACE)
     pieces = [
         sums(
             [name],
             logits[i : i + 1],
             Truth(truth.target[i : i + 1], truth.known[i : i + 1], truth.weight[i : i + 1]),
+            face=FACE,
         )
         for i in range(3)
     ]

@@ -237,7 +237,12 @@ def test_parts_that_pasting_needs(changed: dict[str, Any], message: str, world: 
         PartsTask(replace(PARTS, label_set="lfw3", **changed), world)
 
 
-@pytest.mark.parametrize("name", ["ce_sum", "focal", "lovasz", "boundary"])
+def test_a_loss_of_the_face_needs_a_face(world: Path) -> None:
+    with pytest.raises(BadRecipe, match=r"the loss face needs parts of the face.*hair2 has none"):
+        PartsTask(replace(PARTS, label_set="hair2", loss={"face": 1.0}), world)
+
+
+@pytest.mark.parametrize("name", ["ce_sum", "focal", "lovasz", "boundary", "face"])
 def test_the_recipe_chooses_the_loss(name: str, world: Path, mixed: PartsTask) -> None:
     logits, ids = random_case(5)
     one, two = (
@@ -251,7 +256,8 @@ def test_the_recipe_chooses_the_loss(name: str, world: Path, mixed: PartsTask) -
     second, shares = two.loss(net, batch, 0.0)
     times = 3 if name == "ce_sum" else 1  # summed over a picture, as what is certain is
     assert second.item() == pytest.approx(3 * shares[name] + times * coarse, rel=1e-5)
-    assert set(shares) == {"dice", name, "coarse"}
+    fused = {"ce"} if name == "face" else set()  # one pass works out all that it can
+    assert set(shares) == {"dice", name, "coarse"} | fused
 
 
 def test_the_fused_loss_is_the_plain_one(mixed: PartsTask) -> None:
@@ -261,6 +267,17 @@ def test_the_fused_loss_is_the_plain_one(mixed: PartsTask) -> None:
     plain, others = mixed.total(mixed.sums(net, batch, 0.0))
     torch.testing.assert_close(fused, plain)
     assert shares == pytest.approx(others, rel=1e-4)
+
+
+def test_the_fused_loss_of_the_face_is_the_plain_one(world: Path) -> None:
+    task = PartsTask(replace(MIXED, loss={"ce": 1.0, "dice": 0.5, "face": 0.7}), world)
+    logits, ids = random_case(8)
+    ids[0, 0, 0] = SKIN
+    batch, net = batch_of(ids, (1.0, 0.6)), Says(torch.from_numpy(logits))
+    fused, shares = task.loss(net, batch, 0.0)
+    plain, others = task.total(task.sums(net, batch, 0.0))
+    torch.testing.assert_close(fused, plain)
+    assert shares == pytest.approx(others, rel=1e-4) and 0 < shares["face"] < 1
 
 
 @pytest.mark.parametrize("how", ["soft", "hard"])

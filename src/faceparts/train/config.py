@@ -48,7 +48,7 @@ CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Key of a recipe and the words it may hold."""
 
-LOSSES = ("ce", "ce_sum", "dice", "focal", "lovasz", "boundary")
+LOSSES = ("ce", "ce_sum", "dice", "focal", "lovasz", "boundary", "face")
 """Losses of the parts task that ``loss`` may weigh; see `train.losses`."""
 
 

@@ -16,6 +16,8 @@ gives exactly the loss and the gradient of the whole: add the sums of all pieces
               Berman et al., CVPR 2018
 ``boundary``  mean over known pixels of probability times signed distance to the part's true
               border, as a share of the picture's longer side; Kervadec et al., MIDL 2019
+``face``      1 - soft Jaccard index of all parts of the face (`labels.BARE_FACE`) taken as one,
+              mean over the pictures that show any; Rahman and Wang, ISVC 2016
 ==========  =====================================================================================
 """
 
@@ -33,6 +35,9 @@ from torch.nn import functional as F
 
 Sums = dict[str, Tensor]
 """Names and float32 sums that add up over pictures."""
+
+_COUNTS = {"lovasz": "lovasz_pictures", "boundary": "known", "face": "face_pictures"}
+"""The sum that a loss is divided by where it is not the weight of the pixels."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,22 @@ class Truth:
     beta: float = 0.8
 
 
-def sums(names: Collection[str], logits: Tensor, truth: Truth, *, gamma: float = 2.0) -> Sums:
+def sums(
+    names: Collection[str],
+    logits: Tensor,
+    truth: Truth,
+    *,
+    gamma: float = 2.0,
+    face: Tensor | None = None,
+) -> Sums:
     """The sums that the named losses are made of.
 
     Args:
-        names: some of ``ce``, ``ce_sum``, ``dice``, ``focal``, ``lovasz``, ``boundary``.
+        names: some of ``ce``, ``ce_sum``, ``dice``, ``focal``, ``lovasz``, ``boundary``, ``face``.
         logits: (N, K, H, W), any float type.
         truth: labels and weights.
         gamma: exponent of the focal loss; 0 makes it the cross entropy.
+        face: (K,) bool, the parts of the face; needed for the loss of that name alone.
     """
     log_probs = F.log_softmax(logits.float(), dim=1)
     picked = log_probs.gather(1, truth.target[:, None])[:, 0]
@@ -83,6 +96,10 @@ def sums(names: Collection[str], logits: Tensor, truth: Truth, *, gamma: float =
         found |= _lovasz_sums(log_probs, truth)
     if "boundary" in names:
         found |= _boundary_sums(log_probs, truth)
+    if "face" in names and face is not None:
+        share, inside = log_probs[:, face].exp().sum(1), truth.known.float()
+        scores, shown = jaccard(share, face[truth.target].float(), inside)
+        found |= {"face": ((1 - scores) * shown).sum(), "face_pictures": shown.sum()}
     return found
 
 
@@ -95,7 +112,7 @@ def values(names: Collection[str], sums: Mapping[str, Tensor]) -> dict[str, Tens
         elif name == "ce_sum":
             found[name] = sums["ce"] / sums["pictures"]
         else:
-            count = {"lovasz": "lovasz_pictures", "boundary": "known"}.get(name, "weight")
+            count = _COUNTS.get(name, "weight")
             found[name] = sums[name] / sums[count].clamp_min(1)
     return found
 
@@ -159,6 +176,23 @@ def lovasz_part(truth: Tensor, probs: Tensor) -> Tensor:
     union = hit.sum() + (1 - hit).cumsum(0)
     jaccard = 1 - (hit.sum() - hit.cumsum(0)) / union
     return errors @ jaccard.diff(prepend=jaccard.new_zeros(1))
+
+
+def jaccard(share: Tensor, truth: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Soft Jaccard index of one mask in every picture.
+
+    Args:
+        share: (N, H, W) or (N, P) float32 0..1, probability of the mask.
+        truth: the same shape, 0 or 1.
+        inside: the same shape, 1 where the truth is known, else 0.
+
+    Returns:
+        (N,) of (I + 1) / (U + 1), I and U in pixels; (N,) 1 where the picture shows the mask,
+        else 0.
+    """
+    share, truth = (share * inside).flatten(1), (truth * inside).flatten(1)
+    both, area = (share * truth).sum(1), truth.sum(1)
+    return (both + 1) / (share.sum(1) + area - both + 1), (area > 0).to(share.dtype)
 
 
 def _boundary_sums(log_probs: Tensor, truth: Truth) -> Sums:

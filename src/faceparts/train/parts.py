@@ -29,6 +29,9 @@ from faceparts.types import IGNORE, Image, LabelSet
 LOSS = {"ce": 1.0, "dice": 0.5}
 """What is learnt by if the recipe does not say."""
 
+FUSED = {"ce", "dice", "face"}
+"""Losses that `train.fused` works out in one pass."""
+
 DOUBT = 0.9
 """A label that is not fully trusted is ignored where the net gives another part more than this."""
 
@@ -120,6 +123,9 @@ class PartsTask:
         if recipe.distill.model:
             self.teacher = load_teacher(recipe.distill.model, root, self.label_set)
         self.names = recipe.loss or LOSS
+        self.face: Tensor | None = None
+        if self.names.get("face"):
+            self.face = torch.tensor([part in labels.BARE_FACE for part in self.label_set.parts])
 
     def batch(self, step: int, phase: Phase) -> Batch:
         """The batch of a step; the same step gives the same batch, whatever came before.
@@ -195,23 +201,28 @@ class PartsTask:
         self, net: nn.Module, batch: Batch, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         """The recipe's mixture of losses, and the value of each."""
-        if self.teacher or set(self.names) - {"ce", "dice"} or batch.images.is_cuda:
+        if self.teacher or set(self.names) - FUSED or batch.images.is_cuda:
             return self.total(self.sums(net, batch, progress))
         if self.recipe.noisy != "drop" and self._doubting(batch, progress):
             return self.total(self.sums(net, batch, progress))
         logits = net(batch.images)  # on the processor one pass for both losses is twice as fast
         truth, ids = self._truth(logits, batch, progress)
-        every = fused_losses(logits, truth.target, truth.weight, truth.known, batch.answers)
+        sure = (truth.target, truth.weight, truth.known)
+        every = fused_losses(logits, *sure, batch.answers, self.face)
         coarse = losses.coarse_sums(logits, ids, self.codes)
-        names = ("ce", "dice") if batch.answers is None else ("ce", "dice", "distill")
-        found = dict(zip(names, every, strict=False))
+        found = dict(zip(("ce", "dice", "distill", "face"), every, strict=True))
+        if batch.answers is None:
+            del found["distill"]
+        if self.face is None:
+            del found["face"]
         return self._weigh(found, coarse)
 
     def sums(self, net: nn.Module, batch: Batch, progress: float) -> losses.Sums:
         """What the losses are made of; sums of several batches add up to those of their union."""
         logits = net(batch.images)
         truth, ids = self._truth(logits, batch, progress)
-        found = losses.sums(self.names, logits, truth, gamma=self.recipe.gamma)
+        face = None if self.face is None else self.face.to(logits.device)
+        found = losses.sums(self.names, logits, truth, gamma=self.recipe.gamma, face=face)
         found |= losses.coarse_sums(logits, ids, self.codes)
         if batch.teacher is not None:
             found |= losses.distill_sums(logits, batch.teacher, self.recipe.distill.temperature)
@@ -295,6 +306,11 @@ def drop_doubted(logits: Tensor, ids: Tensor, trusted: Tensor) -> Tensor:
 
 
 def _check_parts(recipe: Recipe, label_set: LabelSet) -> None:
+    if recipe.loss.get("face") and not set(labels.BARE_FACE) & set(label_set.parts):
+        raise BadRecipe(
+            f"{recipe.name}: the loss face needs parts of the face, such as skin; "
+            f"{label_set.name} has none: leave it out"
+        )
     for key, parts in NEEDED.items():
         missing = [p for p in parts if p not in label_set.parts]
         if getattr(recipe, key) and missing:
