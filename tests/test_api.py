@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,3 +209,43 @@ def test_hide_turns_a_picture_without_a_sure_head(monkeypatch):
     assert seen == [(64, 96)] * 2
     faceparts.hide(empty)
     assert seen[2:] == [(64, 96), (64, 96), (96, 64), (96, 64)]
+
+
+def test_faces_that_can_be_looked_at_once_only_are_hidden(image):
+    faces = faceparts.parse(image)
+    wanted = faceparts.hide(image, faces)
+    np.testing.assert_array_equal(faceparts.hide(image, (f for f in faces)), wanted)
+    rgba = np.dstack([image, np.full(image.shape[:2], 200, np.uint8)])
+    translucent = faceparts.hide(encoded(rgba, "PNG"), faces)
+    assert faceparts.hide(encoded(rgba, "PNG"), filter(None, faces)) == translucent
+
+
+@pytest.mark.parametrize("score", [50, -0.1, math.nan])
+def test_a_score_that_is_none_does_not_leave_faces_visible(image, score):
+    faces = faceparts.parse(image)
+    with pytest.raises(UsageError, match=r"min_score: got .*, wanted 0 to 1"):
+        faceparts.hide(image, faces, min_score=score)
+    with pytest.raises(UsageError, match=r"min_score: got .*, wanted 0 to 1"):
+        faceparts.hide(image, min_score=score)
+
+
+def test_bitmaps_with_transparency_come_back(image):
+    """BMP is read with alpha, but written without: what is transparent becomes white."""
+    rgba = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    rgba[:9, :, 3] = 0
+    ours = faceparts.hide(bitmap(rgba))
+    assert ours[:2] == b"BM"
+    seen = np.asarray(Pil.open(io.BytesIO(ours)).convert("RGB"))
+    assert (seen[:9] == 255).all()
+    np.testing.assert_array_equal(seen[9:], faceparts.hide(image)[9:])
+
+
+def bitmap(rgba: np.ndarray) -> bytes:
+    """A 32-bit BMP with alpha (BITMAPV4HEADER), which Pillow reads but does not write."""
+    height, width = rgba.shape[:2]
+    pixels = rgba[::-1, :, [2, 1, 0, 3]].tobytes()
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(pixels), 0, 0, 0, 0)
+    header += masks + bytes(108 - len(header) - len(masks))
+    start = 14 + len(header)
+    return struct.pack("<2sIHHI", b"BM", start + len(pixels), 0, 0, start) + header + pixels

@@ -402,3 +402,53 @@ def test_jobs_need_a_detector_that_looks_at_several(net: Path, tmp_path: Path) -
     assert done.code == 2
     assert "detector 'yunet' looks at one photo at a time" in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_report_does_not_take_the_place_of_a_result(
+    net: Path, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for name in ("a.png", "nested/../a.png", "a.png/report.json"):
+        done = hide(net, photos, "-o", out, "--report", out / name, "--force")
+        assert done.code == 2, name
+        assert "results go to" in done.err and "give another name" in done.err
+        assert not (out / "a.png").exists()
+
+
+def test_json_is_utf8_wherever_it_goes(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    for name in ("\u65e5\u672c.png", "\U0001f600.png"):
+        (tmp_path / name).write_bytes(encode(make_photo()))
+        done = call_process(
+            *("hide", tmp_path / name, "-o", tmp_path / "out", "--json", "--detector", "whole"),
+            *("--model", net, "--force"),
+        )
+        assert done.code == 0, done.err
+        assert done.json["pictures"][0]["input"] == name
+
+
+@pytest.mark.parametrize("verb", ["detect", "hide"])
+def test_a_score_that_is_no_number(net: Path, photos: Path, tmp_path: Path, verb: str) -> None:
+    done = call(verb, photos, "-o", tmp_path / "out", "--detector", "whole", "--min-score", "nan")
+    assert done.code == 2
+    assert "nan is not a number" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_net_that_puts_out_nonsense_fails_its_pictures(
+    net: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faceparts.segment.onnx import OnnxSegmenter
+
+    maps = OnnxSegmenter.maps
+
+    def broken(self: OnnxSegmenter, crops: Any) -> Any:
+        found = maps(self, crops)
+        found[0, 1, 3, 3] = np.nan
+        return found
+
+    monkeypatch.setattr(OnnxSegmenter, "maps", broken)
+    done = hide(net, photos, "-o", tmp_path / "out", "--json")
+    assert done.json["status"] in ("done", "failed")  # whatever became of them, there is a report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -91,6 +92,38 @@ def test_only_the_rest_is_done(net: Path, photos: Path, stopped: Path, seen: lis
     again = run(net, photos, stopped, "--resume")
     assert again.code == 0 and seen == [64, 72]
     assert told(stopped)["resumed"] == 3
+
+
+def test_results_that_were_replaced_since_are_not_vouched_for(
+    net: Path, photos: Path, tmp_path: Path, seen: list[int]
+) -> None:
+    out = tmp_path / "out"
+    assert run(net, photos, out).code == 0
+    first = told(out)["pictures"][0]
+    digest = hashlib.sha256((out / "0.png").read_bytes()).hexdigest()
+    assert first["outputs_sha256"] == [digest]
+    mine = (photos / "0.png").read_bytes()
+    (out / "0.png").write_bytes(mine)  # shows the face
+    (out / "1.png").unlink()
+    seen.clear()
+    done = run(net, photos, out, "--resume")
+    assert done.code == 1 and seen == [64]
+    assert "FAILED 0.png: UnwritableOutput" in done.err and "exists already" in done.err
+    assert (out / "0.png").read_bytes() == mine
+    assert [p["status"] for p in told(out)["pictures"]] == ["failed", "ok", "ok"]
+    (out / "0.png").unlink()
+    assert run(net, photos, out, "--resume").code == 0
+    assert hashlib.sha256((out / "0.png").read_bytes()).hexdigest() == digest
+
+
+def test_reports_without_checksums_are_not_believed(
+    net: Path, photos: Path, stopped: Path, seen: list[int]
+) -> None:
+    pictures = told(stopped)["pictures"]
+    del pictures[0]["outputs_sha256"]
+    rewrite(stopped, pictures=pictures)
+    assert run(net, photos, stopped, "--resume").code == 0
+    assert seen == [48, 64, 72]
 
 
 def test_failures_are_tried_again(net: Path, photos: Path, tmp_path: Path, seen: list[int]) -> None:

@@ -6,12 +6,14 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
 from cli_world import Done, call, call_process, decode, encode, make_photo
+from faceparts.errors import UnwritableOutput
 from faceparts.labels import CELEBA19
 
 
@@ -108,6 +110,59 @@ def test_a_picture_is_written_whole_or_not_at_all(net: Path, photos: Path, tmp_p
     assert not (out / "a.png.labels.png").exists()
     assert not list(out.glob("a.png.masks/*"))
     assert (out / "b.jpg.npz").is_file()
+
+
+def test_force_leaves_nothing_of_the_picture_before(
+    net: Path, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = (net, photos / "a.png", "-o", out, "--masks", "--cutouts")
+    assert segment(*options).code == 0
+    masks, cutouts = out / "a.png.masks", out / "a.png.cutouts"
+    assert {p.name for p in masks.iterdir()} == {"000_skin.png", "000_hair.png"}
+    (masks / "notes.txt").write_text("mine")
+    (photos / "a.png").write_bytes(encode(np.full((48, 40, 3), (0, 200, 0), np.uint8)))
+    assert segment(*options, "--force").code == 0
+    assert {p.name for p in masks.iterdir()} == {"notes.txt"}
+    assert not list(cutouts.iterdir())
+
+
+def test_a_failed_write_leaves_no_folder_in_the_way(
+    net: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faceparts.cli import _outputs
+
+    out, write = tmp_path / "out", _outputs.write_atomic
+
+    def full(path: Path, data: bytes, **options: Any) -> None:
+        if path.name == "000_hair.png":
+            raise UnwritableOutput(f"{path}: no space left on device")
+        write(path, data, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_outputs, "write_atomic", full)
+        done = segment(net, photos, "-o", out, "--masks")
+    assert done.code == 1 and done.err.count("no space left") == 2
+    assert {p.name for p in out.iterdir()} == {"classes.json", "faceparts-report.json"}
+    (out / "faceparts-report.json").unlink()
+    (out / "classes.json").unlink()
+    assert segment(net, photos, "-o", out, "--masks").code == 0
+
+
+def test_cut_outs_do_not_show_what_was_transparent(net: Path, tmp_path: Path) -> None:
+    rgba = np.dstack([make_photo(), np.full((48, 40), 255, np.uint8)])
+    rgba[:, :20, 3] = 0
+    (tmp_path / "a.png").write_bytes(encode(rgba))
+    out, options = tmp_path / "out", ("--detector", "whole", "--model", net)
+    assert segment(net, tmp_path / "a.png", "-o", out, "--cutouts").code == 0
+    done = call("apply", "cutout", tmp_path / "a.png", "-o", tmp_path / "cut", *options)
+    assert done.code == 0, done.err
+    whole = np.asarray(PillowImage.open(tmp_path / "cut" / "a.png"))
+    small = np.asarray(PillowImage.open(out / "a.png.cutouts" / "000.png"))
+    for cut in (whole, small):
+        middle = cut.shape[1] // 2
+        assert not cut[:, :middle].any()
+        assert cut[:, middle:, 3].any()
 
 
 def test_no_faces(net: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,20 @@ def test_kept_exif_holds_harmless_tags_only(format: str) -> None:
     assert exif.get_ifd(1) == {}
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_kept_texts_are_the_bytes_that_were_there(format: str, encoding: str) -> None:
+    raw, exif = "\u00a9 2020 Jos\u00e9".encode(encoding), Pil.Exif()
+    exif[33432], exif[315] = raw, "plain"
+    buffer = io.BytesIO()
+    Pil.new("RGB", (8, 8)).save(buffer, "JPEG", exif=exif)
+    picture = read_picture(buffer.getvalue())
+    written = encode_picture(picture.image, format=format, like=picture, keep_exif=True)
+    found = Pil.open(io.BytesIO(written)).getexif()
+    assert found[33432].encode("latin-1") == raw
+    assert found[315] == "plain"
+
+
 def test_picture_without_harmless_tags_has_no_exif() -> None:
     exif = Pil.Exif()
     exif[34853] = {1: "N"}

@@ -224,3 +224,24 @@ def test_transparent_colour_of_16_bit_pictures() -> None:
     keyed = read_picture(data[:at] + struct.pack(">I", 6) + chunk + crc + data[at:])
     assert keyed.alpha is not None
     assert keyed.alpha.tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_transparent_grey_of_few_bits(bits: int) -> None:
+    key = 2**bits - 2 if bits > 1 else 1
+    row = np.array([[0, key, 2**bits - 1, 0]], np.uint8)
+    packed = np.packbits(np.unpackbits(row[..., None], axis=2)[..., 8 - bits :].reshape(1, -1))
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", key)),
+        (b"IDAT", zlib.compress(b"\0" + packed.tobytes())),
+        (b"IEND", b""),
+    )
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, body in chunks:
+        data += struct.pack(">I", len(body)) + name + body
+        data += struct.pack(">I", zlib.crc32(name + body))
+    picture = read_picture(data)
+    assert picture.alpha is not None
+    assert picture.alpha.tolist() == np.where(row == key, 0, 255).tolist()
+    assert picture.image[0, :, 0].tolist() == (row[0] * (255 // (2**bits - 1))).tolist()

@@ -301,3 +301,15 @@ def test_opening_and_running_a_net_leaves_the_callers_arithmetic_alone(parser_fi
     net = weights.open_net(parser_file, "segment", threads=1)
     net.run(np.zeros((1, 3, 32, 32), np.float32))
     assert float(np.float32(1e-30) * np.float32(1e-10)) > 0
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_none_are_no_answer(tmp_path, make_net, parser_card, number):
+    path, shape = tmp_path / "a.onnx", ["n", 3, 8, 8]
+    broken = np.zeros((1, 3, 8, 8), np.float32)
+    broken[0, 2, 5, 5] = number
+    node = helper.make_node("Add", ["x", "b"], ["y"])
+    make_net(path, parser_card, [node], {"b": broken}, {"x": shape}, {"y": shape})
+    net = weights.open_net(path, "segment", threads=1)
+    with pytest.raises(BadWeights, match="output 'y' has numbers that are not finite"):
+        net.run(np.zeros((2, 3, 8, 8), np.float32))

@@ -180,12 +180,21 @@ def clean_exif(exif: Pil.Exif) -> bytes | None:
     kept = Pil.Exif()
     for tag in _KEPT_TAGS:
         if _is_plain(exif.get(tag)):
-            kept[tag] = exif[tag]
+            kept[tag] = _writable(exif[tag])
     photo = exif.get_ifd(ExifTags.IFD.Exif)
     photo = {tag: photo[tag] for tag in _KEPT_PHOTO_TAGS if _is_plain(photo.get(tag))}
     if photo:
         kept[ExifTags.IFD.Exif] = photo
     return kept.tobytes() if len(kept) else None
+
+
+def exif_of(data: bytes) -> Pil.Exif:
+    """What `clean_exif` gave, with texts that Pillow can write into a TIFF."""
+    exif = Pil.Exif()
+    exif.load(data)
+    for tag, value in list(exif.items()):
+        exif[tag] = _writable(value)
+    return exif
 
 
 # ---- parts --------------------------------------------------------------------------------------
@@ -202,6 +211,13 @@ _KEPT_PHOTO_TAGS = (
     *(_B.SceneCaptureType, _B.LensSpecification, _B.LensMake, _B.LensModel),
 )
 _MAX_EXIF_TEXT = 4096
+
+
+def _writable(value: Any) -> Any:
+    """A text beyond ASCII as the bytes that Pillow read it from: it would write "?" for letters."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("latin-1", "replace")
+    return value
 
 
 def _is_plain(value: Any) -> bool:

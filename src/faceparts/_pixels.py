@@ -78,6 +78,8 @@ def plan(source: Pil.Image, name: str, *, bits: int = 8, inverted: bool = False)
         mode = "LA" if alpha else "L"
     elif bits > 8 and isinstance(key, tuple):  # Pillow has reduced the pixels, but not the key
         source.info["transparency"] = tuple(v >> (bits - 8) for v in key)
+    elif mode == "L" and bits in (2, 4) and isinstance(key, int):  # the same the other way round
+        source.info["transparency"] = key * 255 // (2**bits - 1)
     if mode in _MODE_NOTES:
         notes.append(_MODE_NOTES[mode])
     icc = source.info.get("icc_profile")

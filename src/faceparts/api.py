@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, overload
@@ -15,6 +15,7 @@ from PIL import ImageOps
 
 from faceparts import folder
 from faceparts.effects import HIDING
+from faceparts.effects._check import require_range
 from faceparts.errors import UsageError
 from faceparts.images import Picture, encode_picture, read_picture, to_rgb
 from faceparts.parse import FaceParser, parse_translucent
@@ -25,6 +26,8 @@ Source = NDArray[np.uint8] | Pil.Image | bytes | str | Path
 
 HIDE_SCORE_SHARE = 0.5
 """Share of the detector's threshold from which `hide` takes a head: better one box too many."""
+
+RGBA_CHANNELS = 4
 
 SameT = TypeVar("SameT", NDArray[np.uint8], Pil.Image, bytes)
 
@@ -151,6 +154,8 @@ def hide(
         faceparts.hide("group.jpg", what="head").save("hidden.png")
     """
     hiding = _make_effect(effect, what=what, keep=keep, **effect_fields)
+    if min_score is not None:
+        require_range("min_score", min_score, 0, 1)
     picture = _read(source)
     if faces is None:
         look = partial(
@@ -163,12 +168,15 @@ def hide(
             long_hair=False,
         )
         faces = parse_translucent(look, picture.image, picture.alpha)
-    elif min_score is not None:
-        faces = [face for face in faces if face.head.score >= min_score]
+    faces = tuple(faces)  # looked at more than once
+    if min_score is not None:
+        faces = tuple(face for face in faces if not face.head.score < min_score)
     hidden: Image = hiding(picture.image, faces)
     if picture.alpha is not None:
         hidden = hiding.hide_translucent(hidden, picture.alpha, faces)
     if isinstance(source, bytes | bytearray | memoryview):
+        if hidden.shape[2] == RGBA_CHANNELS:  # a format without transparency gets it on white
+            hidden, picture = hidden[..., :3], replace(picture, alpha=hidden[..., 3])
         return encode_picture(hidden, format=picture.format, like=picture)
     if isinstance(source, np.ndarray):
         return hidden

@@ -34,6 +34,7 @@ from PIL import Image as Pil
 from faceparts._headers import (
     choose_tiff_page,
     clean_exif,
+    exif_of,
     one_line,
     open_source,
     orientation_of,
@@ -162,6 +163,22 @@ def to_rgb(source: object) -> Image:
     return array if array.shape[2] == 3 else np.ascontiguousarray(array[..., :3])
 
 
+def veil(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Keep what was transparent transparent in a picture that got an alpha of its own.
+
+    Args:
+        image: (H, W, 4) RGBA.
+        alpha: (H, W) of the picture that it was made from.
+
+    Returns:
+        (H, W, 4) with the lesser alpha; black where that is 0, since nobody sees what is there.
+    """
+    veiled = image.copy()
+    np.minimum(veiled[..., 3], alpha, out=veiled[..., 3])
+    veiled[veiled[..., 3] == 0] = 0
+    return veiled
+
+
 def encode_picture(
     image: Image,
     *,
@@ -221,6 +238,8 @@ def encode_picture(
         options |= {"quality": quality, "lossless": quality == 100}
     elif kind == "TIFF" and "exif" not in options:  # libtiff cannot write the EXIF folder
         options["compression"] = "tiff_adobe_deflate"
+    elif kind == "TIFF":
+        options["exif"] = exif_of(options["exif"])
     buffer = io.BytesIO()
     Pil.fromarray(np.ascontiguousarray(image)).save(buffer, kind, **options)
     return buffer.getvalue()

@@ -336,7 +336,8 @@ class Net:
         """(N, 3, H, W) float32 normalised by the card -> the outputs by name.
 
         Raises:
-            BadWeights: the net does not take this input; its own reason follows.
+            BadWeights: the net does not take this input (its own reason follows), or puts out
+                numbers that are not finite: whoever trusted them would miss a face.
         """
         names = list(self.output_shapes)
         try:
@@ -344,6 +345,9 @@ class Net:
         except _ORT_ERRORS as error:
             reason = " ".join(str(error).split())[:200]
             raise BadWeights(f"{self.path}: cannot run on input {blob.shape}: {reason}") from None
+        for name, array in zip(names, arrays, strict=True):
+            if not np.isfinite(np.sum(array, dtype=np.float32)):  # quicker than asking every number
+                raise BadWeights(f"{self.path}: output {name!r} has numbers that are not finite")
         return dict(zip(names, arrays, strict=True))
 
 

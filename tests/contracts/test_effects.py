@@ -71,6 +71,15 @@ def test_no_faces_gives_an_equal_copy(name: str) -> None:
 
 
 @effects
+def test_faces_may_be_given_one_after_the_other(name: str) -> None:
+    """A generator is used up by looking at it: nothing may be left unhidden for that."""
+    image, face = drawn_face()
+    wanted = make(name)(image, [face])
+    assert not np.array_equal(wanted[..., :3], image)
+    assert np.array_equal(make(name)(image, (f for f in [face])), wanted)  # type: ignore[arg-type]
+
+
+@effects
 def test_input_stays_as_it_was(name: str) -> None:
     image, face = drawn_face()
     before, labels = image.copy(), face.labels.copy()

@@ -15,7 +15,7 @@ from faceparts.cli._parser import open_parser
 from faceparts.cli._session import PictureFrame, emit, open_session
 from faceparts.effects._region import Hiding
 from faceparts.errors import UsageError
-from faceparts.images import SUFFIXES, encode_picture, flatten
+from faceparts.images import SUFFIXES, encode_picture, flatten, veil
 from faceparts.parse import parse_translucent
 from faceparts.streams import sheets
 from faceparts.streams.files import InputFile
@@ -100,6 +100,8 @@ def change(
         if like.alpha is not None and isinstance(effect, Hiding):
             rgba = effect.hide_translucent(image, like.alpha, faces)
             image, like = rgba[..., :3], replace(like, alpha=rgba[..., 3])
+        elif like.alpha is not None and image.shape[2] == _RGBA_CHANNELS:
+            image = veil(image, like.alpha)
         data = encode_picture(
             image,
             format=kind,
@@ -107,7 +109,7 @@ def change(
             quality=writing.quality,
             keep_exif=writing.keep_exif,
         )
-        written = emit(data) if target is None else session.write([(target, data)])
+        written = emit(data) if target is None else session.results.write([(target, data)])
         if frame.key in on_sheet:
             small.append((frame.key, sheets.shrink(_shown(image, like.alpha))))
         return written
@@ -115,7 +117,9 @@ def change(
     def finish() -> None:
         if contact_sheet is not None and small:
             kind = _FORMAT_OF[contact_sheet.suffix.lower()]
-            session.write([(contact_sheet, encode_picture(sheets.make_sheet(small), format=kind))])
+            session.results.write(
+                [(contact_sheet, encode_picture(sheets.make_sheet(small), format=kind))]
+            )
 
     planned = {key: [target] for key, target in targets.items()}
     return session.process(parser.parse, effect, planned, write, finish, find=find)

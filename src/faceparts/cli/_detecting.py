@@ -46,7 +46,7 @@ def run_detect(common: Common, *, rows: str, draw: bool) -> int:
         written: list[str] = []
         if frame.key in targets:
             drawn = encode_picture(_draw(image, heads), format="PNG", like=frame.picture)
-            written = session.write([(targets[frame.key], drawn)])
+            written = session.results.write([(targets[frame.key], drawn)])
         rows_of[frame.key] = _rows(frame.key, heads)
         return written
 
@@ -57,7 +57,7 @@ def run_detect(common: Common, *, rows: str, draw: bool) -> int:
         text = to_json(found_rows) if rows == "json" else results.csv_text(found_rows, nobody)
         data = text.encode("utf-8", "surrogateescape")
         if table is not None:
-            session.write([(table, data)])
+            session.results.write([(table, data)])
         elif not common.json:
             emit(data)
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from faceparts import folder
+from faceparts.cli._ranges import NumberRange
 from faceparts.errors import UsageError
 
 STREAM = "-"
@@ -155,17 +156,17 @@ def common_options(*, out_required: bool) -> Callable[[Callable[..., int]], Call
         ),
         click.option(
             "--head-factor",
-            type=click.FloatRange(0.1, 100),
+            type=NumberRange(0.1, 100),
             help="[keypoints] The 3 of --head-rule s0.",
         ),
         click.option(
             "--box-px",
-            type=click.FloatRange(1, 100_000),
+            type=NumberRange(1, 100_000),
             help="[keypoints] Side of every head's box, where all people are equally far away.",
         ),
         click.option(
             "--min-score",
-            type=click.FloatRange(0, 1),
+            type=NumberRange(0, 1),
             help="Score from which a head counts; by default what the detector's card says.",
         ),
         click.option(

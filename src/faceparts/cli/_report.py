@@ -18,9 +18,16 @@ SCHEMA = 1
 
 
 def picture_entry(
-    result: Result[Any], notes: Sequence[str], input_bytes: int | None = None
+    result: Result[Any],
+    notes: Sequence[str],
+    input_bytes: int | None = None,
+    digests: Sequence[str | None] = (),
 ) -> dict[str, Any]:
-    """One picture of the report; ``None`` where something does not apply."""
+    """One picture of the report; ``None`` where something does not apply.
+
+    Args:
+        digests: sha256 of the result's outputs, in their order.
+    """
     height, width = result.source_hw or (None, None)
     entry: dict[str, Any] = {
         "input": result.key,
@@ -32,6 +39,7 @@ def picture_entry(
         "notes": list(notes),
         "heads": [head_entry(found) for found in result.found],
         "outputs": list(result.outputs),
+        "outputs_sha256": list(digests),
         "seconds": round(result.seconds, 4),
     }
     return entry | ({"trace": result.trace} if result.trace else {})
@@ -119,13 +127,28 @@ def report(
 
 
 def to_json(value: object) -> str:
-    """Readable JSON text that is always valid UTF-8, even where file names are not."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Readable JSON text that is always valid UTF-8, even where file names are not.
+
+    Numbers that JSON cannot hold become ``null``.
+    """
+    try:
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError:
+        return to_json(_finite(value))
     try:
         text.encode()
     except UnicodeEncodeError:
         return json.dumps(value, indent=1, allow_nan=False) + "\n"
     return text
+
+
+def _finite(value: Any) -> Any:
+    """The same with ``None`` for every number that is none or has no end."""
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def summary(done: Mapping[str, Any]) -> str:

@@ -5,12 +5,14 @@ For that a running command writes its report every now and then, see `Clock`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ class Earlier:
     Args:
         entries: the report's pictures that need not be done again.
         kept: their results.
-        others: results of other pictures of the same names.
+        others: results of other pictures of the same names, and files that are no results any more.
         since: when the run began, in seconds since 1970; ``None`` if there was none.
     """
 
@@ -64,9 +66,10 @@ def read_earlier(
 ) -> Earlier:
     """What need not be done again; nothing if the folder has no report.
 
-    A picture is done if a report says so, all its results are there and its file is not newer than
-    that run and as long as it was then: another folder's ``a.jpg`` is another picture. The last
-    report must be of a run like this one; older ones count where they are.
+    A picture is done if a report says so, all its results are there as they were written then, and
+    its file is not newer than that run and as long as it was then: another folder's ``a.jpg`` is
+    another picture. The last report must be of a run like this one; older ones count where they
+    are.
 
     Args:
         settings: of the run that goes on, as its report will tell them.
@@ -92,7 +95,11 @@ def read_earlier(
     entries = tuple(
         entry for entry, started, item in known if _holds(entry, started, item, out_dir)
     )
-    others = [entry for entry, started, item in known if _is_another(entry, started, item)]
+    others = [
+        entry
+        for entry, started, item in known
+        if _is_another(entry, started, item) or _was_changed(entry, out_dir)
+    ]
     return Earlier(
         entries,
         _results(entries, out_dir),
@@ -170,8 +177,28 @@ def _holds(entry: Mapping[str, Any], started: float, item: InputFile, out_dir: P
     return (
         not _is_newer(started, item)
         and not _is_another(entry, started, item)
-        and all((out_dir / name).exists() for name in entry["outputs"])
+        and all(now == then for then, now in _digests(entry, out_dir))
     )
+
+
+def _was_changed(entry: Mapping[str, Any], out_dir: Path) -> bool:
+    """Whether a file stands where a result was, and is another: somebody else's work."""
+    return any(then and now and now != then for then, now in _digests(entry, out_dir))
+
+
+def _digests(entry: Mapping[str, Any], out_dir: Path) -> Iterator[tuple[str | None, str]]:
+    """sha256 of every result as the report tells it, and as the file has it now.
+
+    ``None`` stands for a report that does not tell, the empty text for no file: never alike.
+    """
+    told = entry.get("outputs_sha256")
+    known = told if isinstance(told, list) else []
+    for name, then in zip_longest(entry["outputs"], known[: len(entry["outputs"])]):
+        try:
+            with (out_dir / name).open("rb") as file:
+                yield then, hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            yield then, ""
 
 
 def _is_newer(started: float, item: InputFile) -> bool:

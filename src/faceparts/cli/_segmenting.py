@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from faceparts.types import Crop, Face, Head, Image, LabelSet
 LABELS, MASKS, CUTOUTS = ".labels.png", ".masks", ".cutouts"
 OVERLAY, NPZ = ".overlay.png", ".npz"
 """Endings of the results: ``a.jpg`` gives ``a.jpg.labels.png`` and so on."""
+
+NUMBERED = {MASKS: re.compile(r"\d{3,}_[a-z_]+\.png"), CUTOUTS: re.compile(r"\d{3,}\.png")}
+"""Results that are folders, and what files in them are called."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,15 @@ def run_segment(
             written = emit(results.encode_labels(labels, parser.label_set))
         else:
             paths = {ending: paths[frame.key] for ending, paths in named.items()}
-            written = session.write(_files(frame, faces, parser.label_set, paths))
+            written = session.results.write(_files(frame, faces, parser.label_set, paths))
+            for ending in paths.keys() & NUMBERED.keys():
+                session.results.drop_others(paths[ending], NUMBERED[ending], written)
         whole_run.add(frame.key, image, faces)
         return written
 
     def finish() -> None:
         files = whole_run.files()
-        session.write((path, data) for path, data in files if not whole_run.is_equal(path))
+        session.results.write((path, data) for path, data in files if not whole_run.is_equal(path))
 
     planned = {
         item.key: [paths[item.key] for paths in named.values() if paths] for item in session.items
@@ -94,8 +100,10 @@ def _files(
             for part in results.part_areas(face):
                 mask = results.encode_mask(face.mask(part))
                 yield paths[MASKS] / f"{index:03}_{part}.png", mask
-        if CUTOUTS in paths and (cutout := results.encode_cutout(frame.image, face)) is not None:
-            yield paths[CUTOUTS] / f"{index:03}.png", cutout
+        if CUTOUTS in paths:
+            cutout = results.encode_cutout(frame.image, face, frame.picture.alpha)
+            if cutout is not None:
+                yield paths[CUTOUTS] / f"{index:03}.png", cutout
     if OVERLAY in paths:
         drawn = effect_class("overlay")()(frame.image, faces)
         yield paths[OVERLAY], encode_picture(drawn, format="PNG", like=frame.picture)

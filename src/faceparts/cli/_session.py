@@ -6,7 +6,7 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,9 +20,10 @@ from faceparts._headers import one_line, read_limit
 from faceparts.cli import _report, _resume, _waiting
 from faceparts.cli._held import HeldInterrupts
 from faceparts.cli._options import STREAM, Common, check
+from faceparts.cli._outputs import Outputs
 from faceparts.cli._version import versions
 from faceparts.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
-from faceparts.errors import FacePartsError, UnwritableOutput, UsageError
+from faceparts.errors import FacePartsError, UsageError
 from faceparts.images import Picture, read_picture
 from faceparts.run import run
 from faceparts.streams.files import REPORT_NAME, InputFile, list_inputs, output_path, write_atomic
@@ -62,7 +63,6 @@ class Session:
     earlier: _resume.Earlier = field(default_factory=_resume.Earlier)
     entries: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    _written: dict[tuple[int, int], Path] = field(default_factory=dict)
 
     def name_outputs(self, suffix: str | Callable[[InputFile], str]) -> dict[str, Path]:
         """Output file of every input, mirrored into the output folder; empty without a folder."""
@@ -75,56 +75,18 @@ class Session:
             for item, ending in zip(self.items, endings, strict=True)
         }
 
-    def write(self, files: Iterable[tuple[Path, bytes]]) -> list[str]:
-        """Write all files of one picture or, if one cannot be written, none of them.
-
-        Returns:
-            Their paths, relative to the output folder.
-
-        Raises:
-            UnwritableOutput: a file exists and ``--force`` is not given, or would replace an input.
-        """
-        written: list[Path] = []
-        try:
-            for path, data in files:
-                forbidden = self._inputs_at(path)
-                self._refuse_written(path)
-                force = self.common.force or self.earlier.may_replace(path)
-                write_atomic(path, data, force=force, forbidden=forbidden)
-                written.append(path)
-        except BaseException:
-            for path in written:
-                path.unlink(missing_ok=True)
-            raise
-        self._written |= {_file_at(path): path for path in written}
-        return [self._relative(path) for path in written]
-
-    def _relative(self, path: Path) -> str:
-        out_dir = self.common.out_dir
-        inside = out_dir is not None and path.is_relative_to(out_dir)
-        return (path.relative_to(out_dir) if out_dir and inside else path).as_posix()
-
-    def refuse_existing(self, paths: Iterable[Path]) -> None:
-        """Stop before the work if its results could not be written in the end.
-
-        Raises:
-            UnwritableOutput: one of the paths is an input, or exists and ``--force`` is not given.
-        """
-        for path in paths:
-            for one in self._inputs_at(path):
-                raise UnwritableOutput(
-                    f"{path}: would overwrite the input {one}; choose another folder with -o"
-                )
-            if path.exists() and not (self.common.force or self.earlier.may_replace(path)):
-                raise UnwritableOutput(
-                    f"{path}: exists already; choose another folder with -o or give --force"
-                )
+    @cached_property
+    def results(self) -> Outputs:
+        """The files that this run writes."""
+        common = self.common
+        return Outputs(self.items, common.out_dir, common.force, self.earlier)
 
     def require_free(self, paths: Iterable[Path]) -> None:
-        """The same for files of the run as a whole: without them nothing is begun.
+        """Stop before the work if files of the run as a whole could not be written in the end.
 
         Raises:
-            UsageError: as `refuse_existing`, or a file is to be the report too.
+            UsageError: a path is an input, or is to be the report too, or exists and ``--force`` is
+                not given.
         """
         paths, reports = list(paths), [self.common.report]
         if self.common.out_dir is not None:
@@ -133,44 +95,7 @@ class Session:
         for path in paths:
             if path.resolve() in names:
                 raise UsageError(f"{path}: the report goes there; give that file another name")
-        self._require_writable(paths)
-
-    def _require_writable(self, paths: Iterable[Path]) -> None:
-        try:
-            self.refuse_existing(paths)
-        except UnwritableOutput as error:
-            raise UsageError(str(error)) from None
-
-    def _refuse_written(self, path: Path) -> None:
-        """Keep ``--force`` from replacing results of this very run.
-
-        Names that differ in case, or in how accents are composed, are one file on some systems.
-        """
-        try:
-            other = self._written.get(_file_at(path))
-        except OSError:
-            return
-        if other is not None:
-            raise UnwritableOutput(
-                f"{path}: would overwrite the result {other} of this run; rename an input"
-            )
-
-    def _inputs_at(self, path: Path) -> list[Path]:
-        """The input that a path leads to, through links or not, if it does."""
-        try:
-            one = self._input_files.get(_file_at(path))
-        except OSError:
-            return []
-        return [] if one is None else [one]
-
-    @cached_property
-    def _input_files(self) -> dict[tuple[int, int], Path]:
-        found = {}
-        for item in self.items:
-            if item.path is not None:
-                with suppress(OSError):
-                    found[_file_at(item.path)] = item.path
-        return found
+        self.results.require_free(paths)
 
     def process(
         self,
@@ -195,12 +120,12 @@ class Session:
         common = self.common
         todo = self._todo()
         self.entries += self.earlier.entries
-        reports = self._reports()
+        reports = self._reports(outputs)
         notes: dict[str, tuple[str, ...]] = {}
         streams: dict[str, BinaryIO | OSError] = {}
 
         def read(item: InputFile) -> PictureFrame:
-            self.refuse_existing(outputs.get(item.key, ()))
+            self.results.refuse_existing(outputs.get(item.key, ()))
             source: Path | BinaryIO | OSError
             if item.path is None or item.key in streams:
                 source = streams.pop(item.key)
@@ -269,7 +194,8 @@ class Session:
             try:
                 for result in results:
                     size = _resume.size_of(paths.get(result.key))
-                    entry = _report.picture_entry(result, notes.pop(result.key, ()), size)
+                    digests = [self.results.sha256.get(name) for name in result.outputs]
+                    entry = _report.picture_entry(result, notes.pop(result.key, ()), size, digests)
                     self.entries.append(entry)
                     held.release()
                     if result.error is not None:
@@ -326,11 +252,15 @@ class Session:
             return self.common.progress
         return sys.stderr.isatty() and not self.common.quiet
 
-    def _reports(self) -> list[Path]:
+    def _reports(self, outputs: Mapping[str, Sequence[Path]]) -> list[Path]:
         """Files for the report; without ``--force`` an earlier one is kept under a number."""
         asked, out_dir = self.common.report, self.common.out_dir
         if asked is not None:
-            self._require_writable([asked])
+            place = asked.resolve()
+            for path in (path for paths in outputs.values() for path in paths):
+                if path.resolve() in (place, *place.parents):
+                    raise UsageError(f"--report {asked}: results go to {path}; give another name")
+            self.results.require_free([asked])
         if out_dir is None:
             return [asked] if asked is not None else []
         path = out_dir / REPORT_NAME
@@ -373,12 +303,6 @@ def emit(data: bytes) -> list[str]:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
     return [STREAM]
-
-
-def _file_at(path: Path) -> tuple[int, int]:
-    """What tells a file from all others, whatever its names."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
 
 
 def _free_name(path: Path) -> Path:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from faceparts.cli._ranges import NumberRange
+
 
 @click.command("audit", short_help="Rates by skin tone, head size, pose and brightness.")
 @click.argument("model", metavar="MODEL")
@@ -42,7 +44,7 @@ import click
 @click.option("--detector", default="headnet", show_default=True, metavar="NAME")
 @click.option(
     "--min-score",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     help="Score from which a head counts; by default what the detector's card says.",
 )
 @click.option(

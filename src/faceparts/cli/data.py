@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from faceparts.cli._data_answers_options import answers
+from faceparts.cli._ranges import NumberRange
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -195,7 +196,7 @@ def convert(
 )
 @click.option(
     "--cap",
-    type=click.FloatRange(0, 442),
+    type=NumberRange(0, 442),
     help="RGB distance up to which a pixel is sure, farther ones become 255; by default just under "
     "half the distance of the two closest colours; 442 leaves nothing in doubt.",
 )
@@ -286,21 +287,21 @@ def clean(
 @click.option("--mirror", is_flag=True, help="The mirrored crop must give the mirrored labels.")
 @click.option(
     "--min-agreement",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     default=0.9,
     show_default=True,
     help="Share of a head's pixels on which two looks must agree.",
 )
 @click.option(
     "--min-confidence",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     default=0.5,
     show_default=True,
     help="Probability from which a pixel keeps its label; others are 255.",
 )
 @click.option(
     "--min-sure",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     default=0.8,
     show_default=True,
     help="Share of a head's pixels that must keep their label.",
@@ -329,7 +330,7 @@ def clean(
 @click.option(
     "--detector", default="headnet", show_default=True, metavar="NAME", help="How heads are found."
 )
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Score from which a head counts.")
+@click.option("--min-score", type=NumberRange(0, 1), help="Score from which a head counts.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Processor threads; all by default.")
 @click.option(
     "--device",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -59,6 +60,7 @@ def faceparts() -> None:
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     _fill_closed_streams()
+    _widen_stdout()
     try:
         with _sigterm_interrupts():
             code = faceparts.main(prog_name="faceparts", standalone_mode=False)
@@ -93,6 +95,16 @@ def _fill_closed_streams() -> None:
     os.close(handle)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+
+
+def _widen_stdout() -> None:
+    """Results are UTF-8 wherever they are sent; a terminal shows the numbers of letters it lacks.
+
+    Elsewhere than on Linux a pipe may start with an encoding that lacks letters of file names.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from faceparts.cli._ranges import NumberRange
 from faceparts.errors import UsageError
 
 
@@ -27,7 +28,7 @@ from faceparts.errors import UsageError
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of this training. If it holds a checkpoint, the training goes on from there.",
 )
-@click.option("--minutes", type=click.FloatRange(0.05), help="Length by the clock.")
+@click.option("--minutes", type=NumberRange(0.05), help="Length by the clock.")
 @click.option("--steps", type=click.IntRange(1), help="Length in steps.")
 @click.option("--init", metavar="NAME|FILE", help="Exported net to start from.")
 @click.option("--seed", type=click.IntRange(0), help="Another seed than the recipe's.")

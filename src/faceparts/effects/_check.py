@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from PIL import ImageColor
 
@@ -11,20 +11,23 @@ from faceparts.errors import UsageError
 from faceparts.types import Face, Image
 
 
-def copy_picture(image: Image, faces: Sequence[Face]) -> Image:
-    """A writable copy of the picture, after checking that the faces were found in one of its size.
+def copy_picture(image: Image, faces: Iterable[Face]) -> tuple[Image, tuple[Face, ...]]:
+    """A writable copy of the picture, and the faces, which were found in one of its size.
+
+    Effects go through the faces more than once; a generator is used up here, not half-way.
 
     Raises:
         ValueError: the picture is not (H, W, 3) uint8, or a face comes from another picture size.
     """
     check_image(image)
+    faces = tuple(faces)
     for i, face in enumerate(faces):
         if face.source_hw != image.shape[:2]:
             raise ValueError(
                 f"face {i} was found in a picture of {face.source_hw} (height, width), "
                 f"this one has {image.shape[:2]}; parse this picture first"
             )
-    return image.copy()
+    return image.copy(), faces
 
 
 def require_range(field: str, value: float, low: float, high: float) -> None:

@@ -299,7 +299,7 @@ class Hiding(ABC):
             UnknownName: a face's label set has no such part.
             ValueError: the picture is not (H, W, 3) uint8 or a face comes from another size.
         """
-        out = copy_picture(image, faces)
+        out, faces = copy_picture(image, faces)
         for face in faces:
             window, mask = hidden_region(face, what=self.what, keep=self.keep, margin=self.margin)
             if mask.any():

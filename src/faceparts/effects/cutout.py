@@ -41,7 +41,7 @@ class Cutout:
             UnknownName: a face's label set has nothing of a word.
             ValueError: the picture is not (H, W, 3) uint8 or a face comes from another size.
         """
-        out = copy_picture(image, faces)
+        out, faces = copy_picture(image, faces)
         if not faces:
             return out
         alpha = np.zeros(out.shape[:2], np.uint8)

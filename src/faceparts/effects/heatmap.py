@@ -47,7 +47,7 @@ class Heatmap:
             UnknownName: a face's label set has nothing of a word.
             ValueError: the picture is not (H, W, 3) uint8 or a face comes from another size.
         """
-        out = copy_picture(image, faces)
+        out, faces = copy_picture(image, faces)
         highest: NDArray[np.float32] = np.full(out.shape[:2], -1, np.float32) if faces else _NONE
         for face in faces:
             x0, y0, x1, y1 = face.window_xyxy

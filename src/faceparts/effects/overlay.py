@@ -45,7 +45,8 @@ class Overlay:
         Raises:
             ValueError: the picture is not (H, W, 3) uint8 or a face comes from another size.
         """
-        out = np.ascontiguousarray(copy_picture(image, faces))
+        copy, faces = copy_picture(image, faces)
+        out = np.ascontiguousarray(copy)
         for face in faces:
             self._tint(out, face)
         for face in faces:

@@ -55,7 +55,7 @@ class Recolor:
             UnknownName: a face's label set has nothing of a word.
             ValueError: the picture is not (H, W, 3) uint8 or a face comes from another size.
         """
-        out = copy_picture(image, faces)
+        out, faces = copy_picture(image, faces)
         for face in faces:
             (x0, y0, x1, y1), alpha = soft_alpha(face, self.part, self.feather)
             cut = out[y0:y1, x0:x1]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from faceparts.images import veil
 from faceparts.types import IGNORE, POINTS, Face, Head, Image, LabelSet
 
 Row = Mapping[str, str | int | float | None]
@@ -67,10 +68,11 @@ def encode_mask(mask: NDArray[np.bool_]) -> bytes:
     return _png(PillowImage.fromarray(mask.astype(np.uint8) * 255))
 
 
-def encode_cutout(image: Image, face: Face) -> bytes | None:
+def encode_cutout(image: Image, face: Face, alpha: NDArray[np.uint8] | None = None) -> bytes | None:
     """One face as an RGBA PNG, cut to the rectangle its parts span; ``None`` if it has no parts.
 
-    Hidden pixels are black, so that the background cannot be brought back.
+    Hidden pixels are black, so that the background cannot be brought back. Where ``alpha`` (H, W)
+    says that the picture is transparent, the cut-out is too.
     """
     parts = [p for p in face.label_set.parts[1:] if p not in NOT_CUT_OUT]
     mask = face.window_mask(*parts)
@@ -79,8 +81,9 @@ def encode_cutout(image: Image, face: Face) -> bytes | None:
         return None
     x0, y0, _, _ = face.window_xyxy
     mask = mask[top:bottom, left:right]
-    rgb = image[y0 + top : y0 + bottom, x0 + left : x0 + right] * mask[..., None]
-    return _png(PillowImage.fromarray(np.dstack([rgb, mask.astype(np.uint8) * 255])))
+    where = slice(y0 + top, y0 + bottom), slice(x0 + left, x0 + right)
+    rgba = np.dstack([image[where] * mask[..., None], mask.astype(np.uint8) * 255])
+    return _png(PillowImage.fromarray(rgba if alpha is None else veil(rgba, alpha[where])))
 
 
 def encode_npz(faces: Sequence[Face], source_hw: tuple[int, int], label_set: LabelSet) -> bytes:

@@ -1,0 +1,149 @@
+"""What a run writes: all of a picture or nothing, never over an input or a result of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from faceparts.cli._resume import Earlier
+from faceparts.errors import UnwritableOutput, UsageError
+from faceparts.streams.files import InputFile, write_atomic
+
+
+@dataclass(eq=False)
+class Outputs:
+    """The files that a run writes, and those that it must not touch.
+
+    Args:
+        items: the pictures of the run.
+        out_dir: the output folder; ``None`` without one.
+        force: results of earlier runs may be replaced.
+        earlier: what an interrupted run did.
+        sha256: of every file written, by its path relative to the output folder.
+    """
+
+    items: Sequence[InputFile]
+    out_dir: Path | None
+    force: bool
+    earlier: Earlier
+    sha256: dict[str, str] = field(default_factory=dict)
+    _written: dict[tuple[int, int], Path] = field(default_factory=dict)
+
+    def write(self, files: Iterable[tuple[Path, bytes]]) -> list[str]:
+        """Write all files of one picture or, if one cannot be written, none of them.
+
+        Returns:
+            Their paths, relative to the output folder.
+
+        Raises:
+            UnwritableOutput: a file exists and ``--force`` is not given, or would replace an input.
+        """
+        written: dict[Path, str] = {}
+        made: list[Path] = []
+        try:
+            for path, data in files:
+                forbidden = self._inputs_at(path)
+                self._refuse_written(path)
+                force = self.force or self.earlier.may_replace(path)
+                made += [folder for folder in path.parents if not folder.exists()]
+                write_atomic(path, data, force=force, forbidden=forbidden)
+                written[path] = hashlib.sha256(data).hexdigest()
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            for folder in sorted(made, reverse=True):  # what lies inside comes first
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
+        self._written |= {_file_at(path): path for path in written}
+        self.sha256 |= {self._relative(path): digest for path, digest in written.items()}
+        return [self._relative(path) for path in written]
+
+    def drop_others(self, folder: Path, names: re.Pattern[str], written: Collection[str]) -> None:
+        """Remove what an earlier run wrote into a picture's folder and this one did not.
+
+        Only with ``--force``, which replaces the results of a picture as a whole.
+
+        Args:
+            names: what results in that folder are called; other files stay.
+            written: paths from `write`.
+        """
+        if not self.force or not folder.is_dir():
+            return
+        for path in folder.iterdir():
+            stale = names.fullmatch(path.name) and self._relative(path) not in written
+            if stale and not self._inputs_at(path):
+                path.unlink(missing_ok=True)
+
+    def _relative(self, path: Path) -> str:
+        inside = self.out_dir is not None and path.is_relative_to(self.out_dir)
+        return (path.relative_to(self.out_dir) if self.out_dir and inside else path).as_posix()
+
+    def refuse_existing(self, paths: Iterable[Path]) -> None:
+        """Stop before the work if its results could not be written in the end.
+
+        Raises:
+            UnwritableOutput: one of the paths is an input, or exists and ``--force`` is not given.
+        """
+        for path in paths:
+            for one in self._inputs_at(path):
+                raise UnwritableOutput(
+                    f"{path}: would overwrite the input {one}; choose another folder with -o"
+                )
+            if path.exists() and not (self.force or self.earlier.may_replace(path)):
+                raise UnwritableOutput(
+                    f"{path}: exists already; choose another folder with -o or give --force"
+                )
+
+    def require_free(self, paths: Iterable[Path]) -> None:
+        """The same for files of the run as a whole: without them nothing is begun.
+
+        Raises:
+            UsageError: as `refuse_existing`.
+        """
+        try:
+            self.refuse_existing(paths)
+        except UnwritableOutput as error:
+            raise UsageError(str(error)) from None
+
+    def _refuse_written(self, path: Path) -> None:
+        """Keep ``--force`` from replacing results of this very run.
+
+        Names that differ in case, or in how accents are composed, are one file on some systems.
+        """
+        try:
+            other = self._written.get(_file_at(path))
+        except OSError:
+            return
+        if other is not None:
+            raise UnwritableOutput(
+                f"{path}: would overwrite the result {other} of this run; rename an input"
+            )
+
+    def _inputs_at(self, path: Path) -> list[Path]:
+        """The input that a path leads to, through links or not, if it does."""
+        try:
+            one = self._input_files.get(_file_at(path))
+        except OSError:
+            return []
+        return [] if one is None else [one]
+
+    @cached_property
+    def _input_files(self) -> dict[tuple[int, int], Path]:
+        found = {}
+        for item in self.items:
+            if item.path is not None:
+                with suppress(OSError):
+                    found[_file_at(item.path)] = item.path
+        return found
+
+
+def _file_at(path: Path) -> tuple[int, int]:
+    """What tells a file from all others, whatever its names."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
