@@ -249,3 +249,18 @@ def bitmap(rgba: np.ndarray) -> bytes:
     header += masks + bytes(108 - len(header) - len(masks))
     start = 14 + len(header)
     return struct.pack("<2sIHHI", b"BM", start + len(pixels), 0, 0, start) + header + pixels
+
+
+@pytest.mark.parametrize(
+    ("effect", "given", "message"),
+    [
+        ("solid", {"color": (1, 2, 3)}, r"color: got \(1, 2, 3\), wanted a value of type str"),
+        ("solid", {"margin": "x"}, "margin: got 'x', wanted a value of type float"),
+        ("mosaic", {"cells": 2.5}, "cells: got 2.5, wanted a value of type int"),
+        ("solid", {"what": 3}, "what: got 3, wanted a value of type str"),
+    ],
+)
+def test_fields_of_other_types_are_refused(image, effect, given, message):
+    with pytest.raises(UsageError, match=message):
+        faceparts.hide(image, [], effect=effect, **given)
+    faceparts.hide(image, [], margin=0)  # a whole number is a number

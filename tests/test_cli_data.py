@@ -212,7 +212,7 @@ def test_the_contact_sheet_is_not_overwritten(tmp_path: Path) -> None:
     look.write_text("dear")
     arguments = ("check", f"celebamask:{root}:val", "--contact-sheet", look, "--pictures", 1)
     done = data(*arguments)
-    assert done.code == 1
+    assert done.code == 2 and not done.out
     assert "exists already" in done.err
     assert look.read_text() == "dear"
     assert data(*arguments, "--force").code == 0
@@ -732,3 +732,14 @@ def test_changed_photos_are_written_without_loss(tmp_path: Path) -> None:
         same = np.asarray(picture)
     assert _data_folder.picture_bytes(same, photo)[0] in (".jpg", ".png")
     assert _data_folder.picture_bytes(image, None)[0] == ".png"
+
+
+def test_two_masks_that_differ_in_their_ending_do_not_meet(masks: Path, tmp_path: Path) -> None:
+    first = sorted(masks.glob("*.png"))[0]
+    with PilImage.open(first) as mask:
+        mask.transpose(PilImage.Transpose.FLIP_TOP_BOTTOM).save(first.with_suffix(".bmp"))
+    for name, force in (("one", ()), ("two", ("--force",))):
+        done = call("data", "clean", masks, tmp_path / name, "--palette", "fasseg", *force)
+        assert done.code == 1
+        assert "another file of this run has that name but for its ending" in done.err
+        assert (tmp_path / name / "masks" / first.name).is_file()

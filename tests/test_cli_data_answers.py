@@ -133,3 +133,18 @@ def test_usage(world: Path) -> None:
     assert ask(world, "--label-set", "nothing").code == 2
     with pytest.raises(BadData):
         answers.read(world / "nothing.png", K, (4, 4))
+
+
+def test_forced_answers_of_other_nets_leave_none_of_the_old_ones(world: Path) -> None:
+    """A forced run that fails half-way must not let old answers pass for its own."""
+    assert ask(world, "--closer").code == 0
+    dataset = celebamask.load(world / "people", "train")
+    key, image = dataset.pairs[0].key, dataset.pairs[0].image
+    good = image.read_bytes()
+    image.write_bytes(good[:50])
+    assert ask(world, "--force").code == 1
+    assert not (world / "said" / f"{key}.png").exists()
+    image.write_bytes(good)
+    done = ask(world)
+    assert done.code == 0 and "1 answers written" in done.out.decode()
+    assert (world / "said" / f"{key}.png").is_file()

@@ -110,8 +110,58 @@ def test_weights_are_mixed_with_those_of_a_file(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     path = run / "models" / "tiny.onnx"
     assert (head_of(path) == 8).all()  # 0.75 * 10 + 0.25 * 2
-    assert weights.read_card(path).notes == "weights: 0.75 of this training, 0.25 of tiny.onnx"
+    card = weights.read_card(path)
+    assert card.notes == "weights: 0.75 of this training, 0.25 of tiny.onnx"
+    assert card.mixed_with == ("tiny",)
+    assert card.trained_on[-1] == "mixed in: tiny, whose card does not say what it was trained on"
     assert weights.read_card(other).notes == ""
+
+
+def test_what_was_mixed_in_brings_what_it_learnt_from(tmp_path: Path) -> None:
+    start = make_run(tmp_path / "start", checkpoint=2)
+    table = json.loads((start / "recipe.json").read_text())
+    table["card"]["trained_on"] = ["CelebAMask-HQ", "own photos"]
+    (start / "recipe.json").write_text(json.dumps(table))
+    assert export(start).code == 0
+    run = make_run(tmp_path / "run", checkpoint=10)
+    assert export(run, "--mix", f"{start / 'models' / 'tiny.onnx'}=0.5").code == 0
+    card = weights.read_card(run / "models" / "tiny.onnx")
+    assert card.trained_on == (*RECIPE.card.trained_on, "CelebAMask-HQ", "own photos")
+    again = make_run(tmp_path / "again", checkpoint=4)
+    assert export(again, "--mix", f"{run / 'models' / 'tiny.onnx'}=0.5").code == 0
+    assert weights.read_card(again / "models" / "tiny.onnx").mixed_with == ("tiny",)
+
+
+def test_what_is_there_is_replaced_with_force_only(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint=3)
+    folder = run / "models"
+    folder.mkdir()
+    for name in ("tiny.onnx", "tiny.int8.onnx"):
+        (folder / name).write_bytes(b"mine")
+        done = export(run)
+        assert done.code == 2 and f"{folder / name}: exists already" in done.err
+        assert [p.read_bytes() for p in folder.iterdir()] == [b"mine"]
+        if name == "tiny.onnx":
+            (folder / name).unlink()
+    done = export(run, "--force")
+    assert done.code == 0, done.err
+    assert [line.split(": ")[0] for line in done.out.decode().splitlines()] == [
+        str(folder / "tiny.onnx")
+    ]
+    assert sorted(p.name for p in folder.iterdir()) == ["SHA256SUMS", "tiny.onnx"]
+    assert "int8" not in (folder / "SHA256SUMS").read_text()
+
+
+def test_a_damaged_recipe_is_one_line(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint=3)
+    (run / "recipe.json").write_text("[1]")
+    done = export(run)
+    assert done.code == 1 and "recipe.json: got list; wanted a table" in done.err
+    table = dataclasses.asdict(RECIPE) | {"name": "../esc"}
+    (run / "recipe.json").write_text(json.dumps(table))
+    done = export(run)
+    assert done.code == 1 and "name = '../esc'; wanted a plain file name" in done.err
+    assert not (run / "esc.onnx").exists() and not (run / "models").exists()
 
 
 @pytest.mark.parametrize("text", ["tiny.onnx", "tiny.onnx=", "tiny.onnx=0", "a=1", "a=nan", "=0.5"])

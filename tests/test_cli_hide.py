@@ -256,6 +256,7 @@ def test_same_names_in_two_folders_do_not_meet(net: Path, photos: Path, tmp_path
         (["{photos}", "-o", "{out}", "--what", "tail"], "tail"),
         (["{photos}", "-o", "{out}", "--margin", "7"], "margin: got 7"),
         (["{photos}", "-o", "{out}", "--min-score", "2"], "2"),
+        (["{photos}", "-o", ""], "-o: got an empty name"),
         (["{photos}", "-o", "-"], "-o - takes one picture"),
         (["{photos}/a.png", "{photos}", "-o", "-"], "-o - takes one picture"),
         (["{photos}/a.png", "-o", "-", "--json"], "both want standard output"),
@@ -452,3 +453,12 @@ def test_a_net_that_puts_out_nonsense_fails_its_pictures(
     monkeypatch.setattr(OnnxSegmenter, "maps", broken)
     done = hide(net, photos, "-o", tmp_path / "out", "--json")
     assert done.json["status"] in ("done", "failed")  # whatever became of them, there is a report
+
+
+def test_links_that_lead_to_themselves(net: Path, photos: Path, tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for arguments in (("-o", loop), ("-o", tmp_path / "out", "--report", loop / "r.json")):
+        done = hide(net, photos, *arguments)
+        assert done.code in (1, 2) and len(done.err.strip().splitlines()) <= 4
+        assert "Traceback" not in done.err and "loop" in done.err

@@ -108,6 +108,7 @@ def test_lists_make_splits(tmp_path: Path) -> None:
     ("toml", "message"),
     [
         ("[parts", r"pairs\.toml: not TOML"),
+        ("a = " + "[" * 5000, r"pairs\.toml: not TOML"),
         ("colour = 3", r"pairs\.toml: unknown key 'colour'; known: kind, name, images"),
         ("parts = 3", r"parts is 3; wanted a table \[parts\]"),
         ('left = "right"', r"left is 'right'; wanted 'subject' or 'viewer'"),

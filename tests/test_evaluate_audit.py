@@ -288,3 +288,19 @@ def test_the_page(parsed):
     )
     card["held_out"] = {"status": "held out", "reason": "r", "is_test": True}
     assert "recall of heads" in page_audit.render({"card": card, **recall})
+
+
+def test_a_picture_with_a_small_head_is_left_out_at_every_size():
+    """Else the groups of the large sizes would hold other people than those of the small ones."""
+    large, ids = drawn_sample(0, 64).labels, np.zeros((64, 64), np.uint8)
+    ids[24:40, 24:40] = drawn_sample(1, 64).labels[16:48:2, 16:48:2]
+    dataset = ListOf([sample(large, "large", 0), sample(ids, "small", 1)])
+    box = groups.head_box(ids, SET)
+    assert box is not None and max(box[2] - box[0], box[3] - box[1]) < 20
+    model, protocol = Codebook(side_px=64), replace(protocols.get("celebamask18"), size_px=0)
+    whole = run_parts.evaluate_parts(model, dataset, protocol)
+    of = audit_units.of_parser_shrunk(model, dataset, whole, [20, 10])
+    assert of.picture.tolist() == [0, 0, 0]
+    assert of.groups[audit_units.SHRUNK_AXIS] == ["as it is", "20 px", "10 px"]
+    of = audit_units.of_parser_shrunk(model, dataset, whole, [10])
+    assert sorted(of.picture.tolist()) == [0, 0, 1, 1]

@@ -23,6 +23,9 @@ from faceparts.evaluate import (
 SET = labels.CELEBA19
 NOSE, SKIN = SET.id("nose"), SET.id("skin")
 
+BARE = '{"faceparts_evaluation": 1}'
+"""A report without what it is about."""
+
 
 def noisy(seed):
     """A drawn face with some labels put at random, so that pictures differ in difficulty."""
@@ -161,7 +164,12 @@ def test_reading_reports(tmp_path, good, monkeypatch):
     file = folder / "report.json"
     file.write_text(json.dumps(good))
     assert compare.read_report(folder) == compare.read_report(file) == good
-    for text, what in (("{", "not JSON"), ("[]", "not a report"), ('{"a": 1}', "not a report")):
+    for text, what in (
+        ("{", "not JSON"),
+        ("[]", "not a report"),
+        ('{"a": 1}', "not a report"),
+        (BARE, "does not say how"),
+    ):
         file.write_text(text)
         with pytest.raises(BadData, match=what):
             compare.read_report(folder)

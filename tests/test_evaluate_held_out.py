@@ -27,6 +27,9 @@ CARD = make_card(
         ("lfw_parts", "train", "trained on"),
         ("fasseg", "v2-train", "held out"),
         ("cofw_masks", "all", "held out"),
+        ("lfw_crops", "train", "trained on"),
+        ("helen_original", "train", "trained on"),
+        ("pairs", "all", "not proven"),
         ("figaro", "all", "held out"),
     ],
 )
@@ -150,3 +153,48 @@ def test_lists_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(held_out, "MAX_LIST_BYTES", 3)
     with pytest.raises(BadData, match="larger than 3 bytes"):
         held_out.read_lists([tmp_path / "a.txt"])
+
+
+def write_list(path, name, began=(), pictures=("0" * 64,)):
+    told = {"name": name, "started_from": list(began), "pictures": list(pictures)}
+    path.write_text(json.dumps(told))
+    return path
+
+
+def test_a_list_does_not_vouch_for_itself(tmp_path):
+    one = write_list(tmp_path / "a.json", "mine", ["mine"])
+    assert held_out.read_lists([one]).began == ("mine",)
+    assert held_out.read_lists([one, one]).began == ("mine",)
+    copy = tmp_path / "b.json"
+    copy.write_bytes(one.read_bytes())
+    assert held_out.read_lists([one, copy]).began == ("mine",)
+
+
+def test_lists_of_one_name_need_the_first_of_them(tmp_path):
+    third = write_list(tmp_path / "3.json", "mine", ["mine"], ["3" * 64])
+    second = write_list(tmp_path / "2.json", "mine", ["mine"], ["2" * 64])
+    assert held_out.read_lists([third, second]).began == ("mine",)
+    first = write_list(tmp_path / "1.json", "mine", [], ["1" * 64])
+    found = held_out.read_lists([third, second, first])
+    assert found.began == () and len(found.trained) == 3 and found.names == ("mine",)
+
+
+def test_lists_of_other_models_and_what_was_mixed_in(tmp_path):
+    said = Check("not proven", "")
+    picture = [("x", "f" * 64, "e" * 64)]
+    other = held_out.read_lists([write_list(tmp_path / "a.json", "other")])
+    check = check_by_hash(picture, other, said, CARD)
+    assert check.status == "not proven" and f"are of other, not of {CARD.name}" in check.reason
+    own = held_out.read_lists([write_list(tmp_path / "b.json", CARD.name)])
+    assert check_by_hash(picture, own, said, CARD).status == "held out"
+    mixed = replace(CARD, mixed_with=("other",))
+    check = check_by_hash(picture, own, said, mixed)
+    assert check.status == "not proven" and "started from other" in check.reason
+    both = held_out.read_lists([tmp_path / "a.json", tmp_path / "b.json"])
+    assert check_by_hash(picture, both, said, mixed).status == "held out"
+
+
+def test_lines_without_a_word(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text(f"\\\n# words\n\n{'a' * 64}  x.png\n")
+    assert len(held_out.read_lists([file]).trained) == 1

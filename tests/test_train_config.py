@@ -92,7 +92,9 @@ def test_a_recipe_is_a_file_or_a_shipped_name(tmp_path: Path) -> None:
         config.find_recipe("nope")
 
 
-@pytest.mark.parametrize("data", [None, b"name = ", b"\xff\xfe", b"a = 1\na = 2"])
+@pytest.mark.parametrize(
+    "data", [None, b"name = ", b"\xff\xfe", b"a = 1\na = 2", b"a = " + b"[" * 5000]
+)
 def test_a_file_that_does_not_read(data: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     if data is not None:
@@ -150,6 +152,9 @@ def test_a_file_that_does_not_read(data: bytes | None, tmp_path: Path) -> None:
         ({"seed": -1}, "a.toml: seed = -1; wanted 0.."),
         ({"steps": 0}, "a.toml: steps = 0; wanted 1.."),
         ({"minutes": -1}, "a.toml: minutes = -1.0; wanted 0.."),
+        ({"name": "../a"}, "a.toml: name = '../a'; wanted a plain file name"),
+        ({"name": ""}, "a.toml: name = ''; wanted a plain file name"),
+        ({"lr": 10**400}, "a.toml: lr = inf; wanted a finite number"),
         ({"lr": 0}, "a.toml: lr = 0.0; wanted 1e-15..10"),
         ({"weight_decay": -0.1}, "a.toml: weight_decay = -0.1; wanted 0..10"),
         ({"warmup": 1}, "a.toml: warmup = 1.0; wanted 0..0.999"),

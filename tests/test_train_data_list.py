@@ -147,6 +147,9 @@ def test_audit_proves_or_refuses_with_it(tmp_path: Path) -> None:
     write_data(Used("x", [TRAIN], init="partnet"), tmp_path, path)
     assert call(*audit, "--trained-on-list", path).code == 3
     write_data(Used("x", [TRAIN]), tmp_path, path)
+    of_another = call(*audit, "--trained-on-list", path)
+    assert of_another.code == 3 and "these are of x, not of colours" in of_another.err
+    write_data(Used("colours", [TRAIN]), tmp_path, path)
     done = call(*audit, "--trained-on-list", path)
     assert done.code == 0, done.err
     write_data(Used("x", [VAL]), tmp_path, path)

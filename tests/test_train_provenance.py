@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import replace
 from pathlib import Path
@@ -81,3 +82,14 @@ def test_a_damaged_file_is_written_anew(text: str, root: Path, tmp_path: Path) -
 def test_all_that_decides_is_described() -> None:
     assert sources(HEADS) == ["empty", "occluders", "people", "rooms"]
     assert sources(replace(PARTS, distill=Distill("one.onnx", 1.0))) == ["one.onnx", "people"]
+
+
+def test_folders_elsewhere_and_names_that_are_no_text(root: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / os.fsdecode(b"\xff.png")).write_text("odd")
+    row = describe(root, str(elsewhere), {})
+    digest = hashlib.sha256(b"odd").hexdigest().encode()
+    lines = digest + b"  ../elsewhere/\xff.png\n"
+    assert row["sha256"] == hashlib.sha256(lines).hexdigest()
+    assert (row["files"], row["bytes"]) == (1, 3)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypedDict, TypeVar, Unpack, get_type_hints, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,6 +194,11 @@ def _make_effect(name: str, **values: Any) -> Any:
     for key in values:
         if key not in known:
             raise UsageError(f"effect {name!r} has no field {key!r}; there are: {', '.join(known)}")
+    types = get_type_hints(kind)
+    for key, value in values.items():
+        wanted = types[key]
+        if not isinstance(value, (int, float) if wanted is float else wanted):
+            raise UsageError(f"{key}: got {value!r}, wanted a value of type {wanted.__name__}")
     return kind(**values)
 
 

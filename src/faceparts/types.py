@@ -309,6 +309,7 @@ class ModelCard:
         notes: anything else a user must know.
         shrink_px: crops are first scaled down to this side and back, for nets that were trained on
             small pictures enlarged; 0 = never.
+        mixed_with: nets whose weights were mixed into these; they have learnt from pictures too.
     """
 
     name: str
@@ -327,6 +328,7 @@ class ModelCard:
     threshold: float = 0.5
     notes: str = ""
     shrink_px: int = 0
+    mixed_with: tuple[str, ...] = ()
 
 
 class HeadDetector(Protocol):

@@ -85,6 +85,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "threshold": (_between(0, 1), "a number 0..1"),
     "notes": (_is_text, "a text"),
     "shrink_px": (lambda v: type(v) is int and 0 <= v <= 4096, "a whole number 0..4096"),
+    "mixed_with": (lambda v: isinstance(v, list | tuple) and all(map(_is_text, v)), "texts"),
 }
 _REQUIRED = tuple(f.name for f in fields(ModelCard))[:12]
 
@@ -149,7 +150,8 @@ def card_from_json(text: str, where: str = "card", *, own_set: bool = False) -> 
     known["metrics"] = {key: float(value) for key, value in known["metrics"].items()}
     for key in ("mean", "std"):
         known[key] = tuple(float(v) for v in known[key])
-    known["trained_on"] = tuple(known["trained_on"])
+    for key in ("trained_on", "mixed_with"):
+        known[key] = tuple(known.get(key, ()))
     return ModelCard(**known)
 
 

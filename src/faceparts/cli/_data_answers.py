@@ -148,12 +148,19 @@ def _claim(out: Path, settings: dict[str, Any], *, force: bool) -> None:
     """Refuse a folder with the answers of others; say whose these will be before the first."""
     path = out / answers.REPORT
     text = _report.to_json({"faceparts_data_answers": 1, "status": "running", **settings})
-    if path.exists() and not force:
+    if path.exists():
         try:
             before = json.loads(path.read_text("utf-8"))
             same = all(before[key] == value for key, value in settings.items())
+            ours = before["faceparts_data_answers"] == 1
         except (OSError, ValueError, TypeError, KeyError):
-            same = False
+            same = ours = False
+        if force:
+            if ours and not same:  # if this run does not come to an end, none may look like its own
+                for answer in sorted(out.rglob("*.png")):
+                    answer.unlink()
+            write_atomic(path, text.encode(), force=True)
+            return
         if not same:
             raise UsageError(
                 f"{out}: holds something else than answers of these nets; choose another folder "

@@ -42,7 +42,7 @@ def run_check(
         The exit code: 1 if anything is wrong.
 
     Raises:
-        UsageError: a source has neither part labels nor head boxes.
+        UsageError: a source has neither part labels nor head boxes; or the contact sheet exists.
         UnwritableOutput: the contact sheet cannot be written.
     """
     for source in sources:
@@ -50,6 +50,8 @@ def run_check(
             raise UsageError(
                 f"{source.name}: has neither part labels nor head boxes; take another dataset"
             )
+    if contact_sheet is not None and contact_sheet.exists() and not force:
+        raise UsageError(f"{contact_sheet}: exists already; choose another name or give --force")
     checks: list[data_check.SetCheck] = []
     failed: list[str] = []
     absent: list[str] = []

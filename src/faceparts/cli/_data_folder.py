@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from faceparts.cli import _report
 from faceparts.datasets._pairs import read_rgb
-from faceparts.errors import BadData
+from faceparts.errors import BadData, UnwritableOutput
 from faceparts.images import encode_picture
 from faceparts.streams.files import write_atomic
 from faceparts.streams.results import classes_json, encode_labels
@@ -34,6 +34,7 @@ class PairsFolder:
 
     def __init__(self, out: Path, label_set: LabelSet, *, force: bool) -> None:
         self.out, self.label_set, self._force = out, label_set, force
+        self._taken: set[Path] = set()
 
     def add(
         self,
@@ -55,7 +56,7 @@ class PairsFolder:
 
         Raises:
             BadData: the key would leave the folder.
-            UnwritableOutput: see `write_atomic`.
+            UnwritableOutput: see `write_atomic`; also if a pair of this run has that name.
         """
         parts = PurePosixPath(key).parts
         if not parts or ".." in parts or PurePosixPath(key).is_absolute():
@@ -65,6 +66,10 @@ class PairsFolder:
         if image is not None:
             suffix, data = picture_bytes(image, file)
             files.append((self.out / IMAGES / f"{key}{suffix}", data))
+        if mask in self._taken:
+            raise UnwritableOutput(
+                f"{mask}: another file of this run has that name but for its ending; rename one"
+            )
         written: list[Path] = []
         try:
             for path, content in files:
@@ -74,6 +79,7 @@ class PairsFolder:
             for path in written:
                 path.unlink(missing_ok=True)
             raise
+        self._taken.add(mask)
         return [path.relative_to(self.out).as_posix() for path in written]
 
     def describe(self, report: dict[str, Any]) -> None:

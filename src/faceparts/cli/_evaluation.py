@@ -185,7 +185,8 @@ def check_held_out(
     check = held_out.check_by_name(card, data.of.name, data.of.split)
     if known.trained and check.status != "trained on":
         count = len(data.dataset) if limit is None else min(limit, len(data.dataset))
-        check = held_out.check_by_hash(_hashes(data.dataset, count, on_picture), known, check)
+        hashes = _hashes(data.dataset, count, on_picture)
+        check = held_out.check_by_hash(hashes, known, check, card)
     if check.status == "trained on" and not anyway:
         raise UsageError(
             f"{check.reason}; choose pictures that were held out, or --anyway to measure "

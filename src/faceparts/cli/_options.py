@@ -273,6 +273,8 @@ def check(common: Common) -> None:
     """
     if (common.to_stdout or common.json) and sys.stdout is None:
         raise UsageError("there is no standard output (-o -, --json); use -o DIR or --report FILE")
+    if common.out == "":
+        raise UsageError("-o: got an empty name; name a folder, '.' for this one")
     for folder_path in (common.out_dir, *(common.out_dir.parents if common.out_dir else ())):
         if folder_path is not None and folder_path.exists() and not folder_path.is_dir():
             raise UsageError(f"-o {common.out}: {folder_path} is a file; name a folder")

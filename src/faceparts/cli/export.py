@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from faceparts import weights
 from faceparts.cli._shares import parse_share
 from faceparts.errors import BadRecipe, UsageError
 
@@ -56,6 +58,9 @@ CHECKPOINTS = {"best": "best.pt", "last": "checkpoint.pt"}
     help="best: the best validation (best.pt); last: the end (checkpoint.pt). By default best "
     "where the training has one.",
 )
+@click.option(
+    "--force", is_flag=True, help="Replace NAME.onnx and NAME.int8.onnx of an earlier export."
+)
 def export(
     run: Path,
     out: Path,
@@ -64,6 +69,7 @@ def export(
     metrics: Path | None,
     mix: str | None,
     checkpoint: str | None,
+    force: bool,
 ) -> int:
     """Write the averaged net of a training (folder RUN) as ONNX with its card.
 
@@ -97,6 +103,8 @@ def export(
         raise UsageError(
             f"exporting needs more packages ({error}); pip install 'faceparts[train]'"
         ) from error
+    written = [out / f"{recipe.name}.onnx", out / f"{recipe.name}.int8.onnx"]
+    require_free(written, force=force)
     state = loop.make_state(recipe, exporting.outputs_of(recipe))
     loop.load_checkpoint(state, chosen)
     score = "" if state.best is None or chosen.name != "best.pt" else f", score {state.best:.4f}"
@@ -105,14 +113,26 @@ def export(
     if mixed:
         mixing.mix(net, *mixed)
         recipe = note_mix(recipe, *mixed)
-    exporting.export(net, recipe, out / f"{recipe.name}.onnx", results)
+    exporting.export(net, recipe, written[0], results)
+    written[1].unlink(missing_ok=True)  # of an earlier export: another net
     if int8 and data is not None:
         batches = exporting.calibration_batches(loop.make_task(recipe, data), recipe, 8)
-        exporting.quantize(net, recipe, out / f"{recipe.name}.int8.onnx", batches, results)
+        exporting.quantize(net, recipe, written[1], batches, results)
     exporting.write_checksums(out)
-    for path in sorted(out.glob(f"{recipe.name}*.onnx")):
+    for path in written[: 2 if int8 else 1]:
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def require_free(paths: Sequence[Path], *, force: bool) -> None:
+    """Refuse to replace files without ``--force``.
+
+    Raises:
+        UsageError: one of them exists.
+    """
+    for path in paths:
+        if path.exists() and not force:
+            raise UsageError(f"{path}: exists already; choose another folder with -o or --force")
 
 
 def find_checkpoint(run: Path, wanted: str | None) -> Path:
@@ -135,10 +155,23 @@ def find_checkpoint(run: Path, wanted: str | None) -> Path:
 
 
 def note_mix(recipe: Recipe, name_or_path: str, share: float) -> Recipe:
-    """The recipe with a word on its card about what was mixed in."""
+    """The recipe with what was mixed in on its card, and what that has learnt from.
+
+    Raises:
+        BadWeights, UnknownName: there is no such file, or it has no card.
+    """
+    path = weights.find(name_or_path, precision="fp32")
+    other, card = weights.read_card(path), recipe.card
     said = f"weights: {1 - share:g} of this training, {share:g} of {Path(name_or_path).name}"
-    notes = "; ".join(n for n in (recipe.card.notes, said) if n)
-    return replace(recipe, card=replace(recipe.card, notes=notes))
+    silent = f"mixed in: {other.name}, whose card does not say what it was trained on"
+    lines = dict.fromkeys((*card.trained_on, *(other.trained_on or (silent,))))
+    card = replace(
+        card,
+        notes="; ".join(n for n in (card.notes, said) if n),
+        trained_on=tuple(lines),
+        mixed_with=tuple(dict.fromkeys((*card.mixed_with, other.name, *other.mixed_with))),
+    )
+    return replace(recipe, card=card)
 
 
 def read_metrics(path: Path) -> dict[str, float]:

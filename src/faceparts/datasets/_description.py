@@ -75,7 +75,7 @@ def read_description(root: Path) -> Description:
         raise BadData(f"{path}: over {MAX_BYTES} bytes; is it the right file?")
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadData(f"{path}: not TOML ({error})") from error
     values = {key: _value(path, key, value) for key, value in raw.items()}
     return Description(**values)

@@ -115,8 +115,9 @@ def of_parser_shrunk(
 ) -> Units:
     """One unit a picture and size, the picture as it is being one of them.
 
-    All sizes hold the same people, so that groups differ in size alone; a picture and its shrunk
-    copies are drawn together.
+    All sizes hold the same people, so that groups differ in size alone: pictures whose head is not
+    larger than every size are left out (a size that no head is larger than counts for nothing). A
+    picture and its shrunk copies are drawn together.
 
     Args:
         whole: the result on the pictures as they are, see `run_parts.evaluate_parts`.
@@ -135,7 +136,10 @@ def of_parser_shrunk(
         names.append(f"{size_px} px")
         runs.append(of_parser(replace(result, pictures=pictures)))
     counts = np.concatenate([run.counts for run in runs])
-    scored = counts[..., 1].sum(axis=1) > 0
+    every = [{p for p, n in zip(r.picture, _labelled(r.counts), strict=True) if n} for r in runs]
+    shared = set.intersection(*(one for one in every if one))
+    scored = np.array([p in shared for run in runs for p in run.picture], bool)
+    scored &= _labelled(counts) > 0
     group = [name for name, run in zip(names, runs, strict=True) for _ in run.picture]
     return Units(
         runs[0].classes,
@@ -144,6 +148,11 @@ def of_parser_shrunk(
         {SHRUNK_AXIS: [name for name, keep in zip(group, scored, strict=True) if keep]},
         {SHRUNK_AXIS: names},
     )
+
+
+def _labelled(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Labelled pixels that count of each unit."""
+    return np.asarray(counts[..., 1].sum(axis=1), np.int64)
 
 
 @dataclass(frozen=True, eq=False)

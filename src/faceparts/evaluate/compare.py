@@ -44,6 +44,10 @@ def read_report(path: Path) -> dict[str, Any]:
         raise BadData(f"{file}: not JSON ({error}); evaluate again") from error
     if not isinstance(found, dict) or found.get("faceparts_evaluation") != 1:
         raise BadData(f"{file}: not a report of 'faceparts evaluate'; evaluate again")
+    card = found.get("card")
+    parts = [card.get(key) for key in ("protocol", "data")] if isinstance(card, dict) else [None]
+    if not all(isinstance(part, dict) for part in parts):
+        raise BadData(f"{file}: does not say how it was measured; evaluate again")
     return found
 
 

@@ -29,11 +29,19 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "facesynthetics": ("facesynthetics", "face synthetics"),
     "figaro": ("figaro 1k", "figaro1k", "figaro"),
     "lfw_parts": ("lfw part labels", "lfw parts", "lfw"),
+    "lfw_crops": ("lfw crops", "lfw"),
     "helen": ("helen",),
+    "helen_original": ("helen",),
+    "cofw_masks": ("cofw masks", "cofw"),
+    "coco_keypoints": ("coco keypoints", "coco"),
+    "nprportrait": ("nprportrait", "nprportrait 1 0", "npr portrait"),
     "helen_landmarks": ("helen", "300 w"),
     "facecrops": ("face crops", "facecrops"),
 }
 """Adapter -> what cards call its data; others are called by their own name."""
+
+FORMATS = ("pairs",)
+"""Adapters of a layout that any pictures may have: no card can name them."""
 
 HELD_OUT = re.compile(r"(^|[^a-z])(test|val|valid|validation|heldout|held out)([^a-z]|$)")
 """Names of splits that are made for measuring."""
@@ -63,11 +71,13 @@ class Lists:
         trained: sha256 of the pictures that were learnt from.
         chose: sha256 of those that chose the checkpoint.
         began: models that a listed training started from and whose own list is not among them.
+        names: models that the lists are of; empty if none of them says.
     """
 
     trained: frozenset[bytes] = frozenset()
     chose: frozenset[bytes] = frozenset()
     began: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def named_on_card(card: ModelCard, dataset: str) -> str | None:
@@ -94,6 +104,12 @@ def check_by_name(card: ModelCard, dataset: str, split: str) -> Check:
     """What the card's words say."""
     if not card.trained_on:
         return Check("not proven", f"the card of {card.name} does not say what it was trained on")
+    if dataset in FORMATS:
+        return Check(
+            "not proven",
+            f"{dataset} is a layout of folders, no dataset that the card of {card.name} could "
+            "name; a list of the training pictures' sha256 would settle it (--trained-on-list)",
+        )
     line = named_on_card(card, dataset)
     if line is None:
         return Check("held out", f"the card of {card.name} does not name {dataset}")
@@ -108,13 +124,20 @@ def check_by_name(card: ModelCard, dataset: str, split: str) -> Check:
     )
 
 
-def check_by_hash(pictures: Iterable[tuple[str, str, str]], lists: Lists, by_name: Check) -> Check:
+def check_by_hash(
+    pictures: Iterable[tuple[str, str, str]],
+    lists: Lists,
+    by_name: Check,
+    card: ModelCard | None = None,
+) -> Check:
     """Settle it by the pictures themselves.
 
     Args:
         pictures: key, sha256 of the file and sha256 of the pixels of each.
         lists: from `read_lists`; no trained picture = no list was given.
         by_name: what `check_by_name` said.
+        card: of the model: lists that name other models alone prove nothing about it, and what was
+            mixed into it has learnt from pictures too. ``None`` = a model without a card.
     """
     if not lists.trained:
         return by_name
@@ -131,10 +154,17 @@ def check_by_hash(pictures: Iterable[tuple[str, str, str]], lists: Lists, by_nam
             f"{names[0]}",
         )
     reason = f"no picture is among the {len(lists.trained)} listed training pictures"
-    if lists.began:
+    if card is not None and lists.names and card.name not in lists.names:
         return Check(
             "not proven",
-            f"{reason}, but the training started from {' and '.join(lists.began)}, whose own list "
+            f"{reason}, but these are of {' and '.join(lists.names)}, not of {card.name}",
+        )
+    mixed = card.mixed_with if card is not None else ()
+    began = (*lists.began, *(name for name in mixed if name not in lists.names))
+    if began:
+        return Check(
+            "not proven",
+            f"{reason}, but the training started from {' and '.join(began)}, whose own list "
             "is not among those given (--trained-on-list)",
         )
     if choosing:
@@ -156,6 +186,7 @@ def read_lists(paths: Iterable[Path]) -> Lists:
     trained: set[bytes] = set()
     chose: set[bytes] = set()
     named: list[tuple[str, list[Any]]] = []
+    seen: set[str] = set()
     for path in paths:
         try:
             if path.stat().st_size > MAX_LIST_BYTES:
@@ -163,6 +194,9 @@ def read_lists(paths: Iterable[Path]) -> Lists:
             written = path.read_bytes().decode("utf-8", "replace")
         except OSError as error:
             raise BadData(f"{path}: cannot be read ({error.strerror})") from error
+        if written in seen:  # a list cannot vouch for itself by being given twice
+            continue
+        seen.add(written)
         value = _parse(written) if path.suffix.lower() == ".json" else _from_lines(written)
         words = _hashes_in(value, "pictures")
         chosen = _hashes_in(value, "chose") if isinstance(value, dict) else []
@@ -181,7 +215,8 @@ def read_lists(paths: Iterable[Path]) -> Lists:
         chose.update(bytes.fromhex(word) for word in chosen)
         if isinstance(value, dict):
             named.append((str(value.get("name", "")), _rows(value, "started_from")))
-    return Lists(frozenset(trained), frozenset(chose), _unlisted(named))
+    names = tuple(dict.fromkeys(name for name, _ in named if name))
+    return Lists(frozenset(trained), frozenset(chose), _unlisted(named), names)
 
 
 def _unlisted(named: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, ...]:
@@ -193,19 +228,21 @@ def _unlisted(named: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, ...]:
     Example:
         >>> _unlisted([("b", ["a"]), ("a", ["a"])]), _unlisted([("b", ["a"]), ("a", [])])
         (('a',), ())
+
+    Lists of two trainings that started from each other leave the first one open.
     """
-    missing = {
-        str(model): None
-        for i, (_, began) in enumerate(named)
-        for model in began
-        if model not in [name for j, (name, _) in enumerate(named) if j != i]
-    }
-    return tuple(missing)
+    known: set[str] = set()
+    left = list(named)
+    while grown := [one for one in left if known.issuperset(map(str, one[1]))]:
+        known.update(name for name, _ in grown)
+        left = [one for one in left if one not in grown]
+    return tuple(dict.fromkeys(str(m) for _, began in left for m in began if m not in known))
 
 
 def _from_lines(written: str) -> list[Any]:
     lines = (line.strip() for line in written.splitlines())
-    return [line.lstrip("\\").split()[0] for line in lines if line and not line.startswith("#")]
+    written_lines = [line.lstrip("\\") for line in lines if not line.startswith("#")]
+    return [line.split()[0] for line in written_lines if line.strip()]
 
 
 def _parse(written: str) -> Any:

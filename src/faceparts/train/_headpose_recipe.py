@@ -8,7 +8,7 @@ from typing import Any
 from faceparts.errors import BadRecipe
 from faceparts.train._headpose_fit import TreeSettings
 from faceparts.train._headpose_pixels import ClassicSettings
-from faceparts.train.config import _build
+from faceparts.train.config import _build, check_name
 
 ROADS = ("modern", "classical")
 
@@ -103,6 +103,7 @@ def recipe_from_table(table: dict[str, Any], where: str) -> HeadposeRecipe:
         ("classical: pose_svr_c", recipe.classical.pose_svr_c, 1e-3, 1e6),
         ("classical: pose_svr_gamma", recipe.classical.pose_svr_gamma, 1e-9, 1e3),
     ]
+    check_name(recipe.name, where)
     for name in ("trees", "plain_trees"):
         how = getattr(recipe, name)
         ranges += [

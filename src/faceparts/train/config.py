@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,9 @@ CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 LOSSES = ("ce", "ce_sum", "dice", "focal", "lovasz", "boundary", "face")
 """Losses of the parts task that ``loss`` may weigh; see `train.losses`."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,10 @@ class Distill:
 
 @dataclass(frozen=True)
 class CardText:
-    """What the exported model's card says besides what the recipe knows; see `types.ModelCard`."""
+    """What the exported model's card says besides what the recipe knows; see `types.ModelCard`.
+
+    ``mixed_with`` is for ``faceparts export --mix`` to fill.
+    """
 
     margin: float = 0.25
     threshold: float = 0.5
@@ -132,6 +139,7 @@ class CardText:
     commercial_ok: bool = False
     trained_on: tuple[str, ...] = ()
     notes: str = ""
+    mixed_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -240,7 +248,7 @@ def read_table(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadRecipe(f"{path}: not a readable recipe ({error})") from error
 
 
@@ -275,6 +283,8 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
     Raises:
         BadRecipe: an unknown key, a missing key, or a value of the wrong type or out of range.
     """
+    if not isinstance(table, dict):
+        raise BadRecipe(f"{where}: got {type(table).__name__}; wanted a table of keys and values")
     table = dict(table)
     for key, kind in (("phases", Phase), ("data", Source), ("val", Source)):
         rows = table.get(key, [])
@@ -284,9 +294,10 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
     card = table.get("card", {})
     if not isinstance(card, dict):
         raise BadRecipe(f"{where}: card must be a table ([card])")
-    if not isinstance(card.get("trained_on", []), list):
-        raise BadRecipe(f"{where}: card: trained_on must be a list of texts")
-    card = {**card, "trained_on": tuple(map(str, card.get("trained_on", ())))}
+    for key in ("trained_on", "mixed_with"):
+        if not isinstance(card.get(key, []), list):
+            raise BadRecipe(f"{where}: card: {key} must be a list of texts")
+        card = {**card, key: tuple(map(str, card.get(key, ())))}
     table["card"] = _build(CardText, card, f"{where}: card")
     table["distill"] = _build(Distill, table.get("distill", {}), f"{where}: distill")
     recipe: Recipe = _build(Recipe, table, where)
@@ -326,7 +337,10 @@ def _build(kind: type[Any], table: Any, where: str) -> Any:
 def _checked(value: Any, wanted: str, where: str) -> Any:
     """The value, whole numbers as float where a float is wanted."""
     if wanted == "float" and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            value = math.inf
     if wanted == "dict[str, float]":
         if type(value) is not dict:
             raise BadRecipe(f"{where} = {value!r}; wanted a table of names and numbers")
@@ -346,6 +360,7 @@ def check(recipe: Recipe, where: str) -> None:
     Raises:
         BadRecipe: the message names the key, the value and the range.
     """
+    check_name(recipe.name, where)
     if recipe.task not in tasks():
         raise BadRecipe(f"{where}: task = {recipe.task!r}; there are: {', '.join(tasks())}")
     if recipe.label_set not in labels.names():
@@ -383,6 +398,19 @@ def check(recipe: Recipe, where: str) -> None:
         if not low <= value <= high:
             raise BadRecipe(f"{where}: {name} = {value}; wanted {low}..{high}")
     check_teaching(recipe, where)
+
+
+def check_name(name: str, where: str) -> None:
+    """Refuse a name that would not be a file in the folder of the results.
+
+    Raises:
+        BadRecipe: it holds anything but letters, digits, ``.``, ``_`` and ``-``.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadRecipe(
+            f"{where}: name = {name!r}; wanted a plain file name of letters, digits, '.', '_' "
+            "and '-'"
+        )
 
 
 def phase_at(recipe: Recipe, progress: float) -> Phase:

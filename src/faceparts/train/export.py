@@ -138,6 +138,7 @@ def make_card(recipe: Recipe, metrics: dict[str, float]) -> ModelCard:
         metrics=metrics,
         threshold=text.threshold,
         notes=text.notes,
+        mixed_with=text.mixed_with,
     )
 
 

@@ -12,7 +12,7 @@ from faceparts.errors import BadRecipe
 from faceparts.segment import _features
 from faceparts.segment._cleanup import Cleanup
 from faceparts.segment.forest import MAX_PARTS, WORK_PX, label_set_of
-from faceparts.train.config import CardText, _build
+from faceparts.train.config import CardText, _build, check_name
 from faceparts.train.forest_data import ForestSource, Pictures
 
 MODELS = ("random_forest", "extra_trees", "boosting")
@@ -151,6 +151,7 @@ def check(recipe: ForestRecipe, where: str) -> None:
     Raises:
         BadRecipe: the message names the key, the value and what is wanted.
     """
+    check_name(recipe.name, where)
     for key in ("parts", "compare", "outlines"):
         texts = getattr(recipe, key)
         if not isinstance(texts, tuple) or not all(isinstance(t, str) and t for t in texts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -63,13 +64,14 @@ def describe(root: Path, name: str, known: dict[str, dict[str, Any]]) -> dict[st
     top = root / name
     files = sorted(p for p in top.rglob("*") if p.is_file()) if top.is_dir() else [top]
     files = [p for p in files if p.is_file()]
-    stamps = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
-    stamp = hashlib.sha256("\n".join([name, *stamps]).encode()).hexdigest()
+    named = [(os.path.relpath(p, root).replace(os.sep, "/"), p) for p in files]
+    stamps = [f"{told} {p.stat().st_size} {p.stat().st_mtime_ns}" for told, p in named]
+    stamp = hashlib.sha256(_encoded("\n".join([name, *stamps]))).hexdigest()
     if stamp in known:
         return known[stamp]
     total = hashlib.sha256()
-    for path in files:
-        total.update(f"{_hash(path)}  {path.relative_to(root).as_posix()}\n".encode())
+    for told, path in named:
+        total.update(_encoded(f"{_hash(path)}  {told}\n"))
     size = sum(p.stat().st_size for p in files)
     return {
         "root": name,
@@ -78,6 +80,11 @@ def describe(root: Path, name: str, known: dict[str, dict[str, Any]]) -> dict[st
         "sha256": total.hexdigest(),
         "stamp": stamp,
     }
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8, and the bytes of file names that are none."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _hash(path: Path) -> str:
