@@ -743,3 +743,12 @@ def test_two_masks_that_differ_in_their_ending_do_not_meet(masks: Path, tmp_path
         assert done.code == 1
         assert "another file of this run has that name but for its ending" in done.err
         assert (tmp_path / name / "masks" / first.name).is_file()
+
+
+def test_a_sheet_is_kept_apart_from_the_masks(masks: Path, tmp_path: Path) -> None:
+    sheet = masks / "more" / "sheet.png"
+    done = call(
+        *("data", "clean", masks, tmp_path / "out", "--palette", "fasseg"), *("--sheet", sheet)
+    )
+    assert done.code == 2 and "lies among the inputs of" in done.err
+    assert not sheet.exists() and not (tmp_path / "out").exists()

@@ -462,3 +462,17 @@ def test_links_that_lead_to_themselves(net: Path, photos: Path, tmp_path: Path) 
         done = hide(net, photos, *arguments)
         assert done.code in (1, 2) and len(done.err.strip().splitlines()) <= 4
         assert "Traceback" not in done.err and "loop" in done.err
+
+
+def test_a_contact_sheet_is_kept_apart_from_the_photos(
+    net: Path, photos: Path, tmp_path: Path
+) -> None:
+    sheet = photos / "below" / "sheet.jpg"
+    overlay = ("apply", "overlay", photos, "--detector", "whole", "--model", net)
+    done = call(*overlay, "-o", tmp_path / "out", "--contact-sheet", sheet)
+    assert done.code == 2 and "lies among the photos of" in done.err
+    assert not sheet.exists() and not (tmp_path / "out").exists()
+    inside = photos / "out"  # a folder of results is known by its report
+    assert call(*overlay, "-o", inside, "--contact-sheet", inside / "sheet.jpg").code == 0
+    again = hide(net, photos, "-o", tmp_path / "again", "--json")
+    assert [p["input"] for p in again.json["pictures"]] == ["a.png", "below/b.jpg"]

@@ -14,7 +14,8 @@ import pytest
 
 from faceparts import folder
 from faceparts.cli.main import main
-from faceparts.errors import BadRecipe
+from faceparts.cli.train import require_writable
+from faceparts.errors import BadRecipe, UnwritableOutput
 from faceparts.train import config
 
 SHIPPED = sorted(
@@ -254,3 +255,18 @@ def test_phases_follow_each_other() -> None:
     recipe = read(phases=[phase(until=0.25, batch=8), phase(until=0.5, batch=4), phase()])
     at = {p: config.phase_at(recipe, p).batch for p in (0.0, 0.2499, 0.25, 0.49, 0.5, 0.99, 1, 7)}
     assert at == {0.0: 8, 0.2499: 8, 0.25: 4, 0.49: 4, 0.5: 2, 0.99: 2, 1: 2, 7: 2}
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_the_work(tmp_path: Path) -> None:
+    recipe, loop, file = tmp_path / "f.toml", tmp_path / "loop", tmp_path / "file"
+    loop.symlink_to(loop)
+    file.write_text("")
+    for task in ("forest", "headpose"):
+        recipe.write_text(f'task = "{task}"')
+        for out in (loop, file, file / "below"):
+            assert run(["train", str(recipe), "--data", str(tmp_path), "-o", str(out)]) in (1, 2)
+    for out in (loop, file, file / "below"):
+        with pytest.raises(UnwritableOutput, match=r"cannot be written \(not a folder\)"):
+            require_writable(out)
+    require_writable(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.cli._effects import effect_class, make_effect, try_out
-from faceparts.cli._options import Common, Writing
+from faceparts.cli._options import STREAM, Common, Writing
 from faceparts.cli._parser import open_parser
 from faceparts.cli._session import PictureFrame, emit, open_session
 from faceparts.effects._region import Hiding
@@ -72,7 +72,9 @@ def change(
     if contact_sheet is not None:
         settings["contact_sheet"] = str(contact_sheet)
     session = open_session(verb, common, settings, parser.models)
-    session.require_free([contact_sheet] if contact_sheet is not None else [])
+    if contact_sheet is not None:
+        session.require_free([contact_sheet])
+        require_apart(contact_sheet, common)
     on_sheet: set[str] = set()
     if contact_sheet is not None:
         on_sheet = {session.items[i].key for i in sheets.choose(len(session.items))}
@@ -123,6 +125,23 @@ def change(
 
     planned = {key: [target] for key, target in targets.items()}
     return session.process(parser.parse, effect, planned, write, finish, find=find)
+
+
+def require_apart(sheet: Path, common: Common) -> None:
+    """Keep a picture of results out of the folders with photos: a later run would take it for one.
+
+    Raises:
+        UsageError: it would lie in or below an input folder, and not in the output folder.
+    """
+    place = sheet.resolve()
+    if common.out_dir is not None and place.is_relative_to(common.out_dir.resolve()):
+        return
+    for name in common.inputs:
+        if name != STREAM and Path(name).is_dir() and place.is_relative_to(Path(name).resolve()):
+            raise UsageError(
+                f"--contact-sheet {sheet}: lies among the photos of {name}, and a later run would "
+                "take it for one; name another folder, or the output folder"
+            )
 
 
 def _shown(image: Image, alpha: NDArray[np.uint8] | None) -> Image:

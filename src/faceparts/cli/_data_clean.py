@@ -21,7 +21,7 @@ from faceparts.cli._data_folder import PairsFolder
 from faceparts.cli._data_palette import Paints, cleaned_set, find_paints, split_names
 from faceparts.cli._data_sources import require_new
 from faceparts.cli.main import EXIT_FAILED
-from faceparts.errors import BadData, FacePartsError
+from faceparts.errors import BadData, FacePartsError, UsageError
 from faceparts.evaluate.contact_sheet import TILE_PX, Tile, label_tile, sheet
 from faceparts.images import SUFFIXES, encode_picture, read_picture
 from faceparts.streams.files import find_inputs, write_atomic
@@ -103,7 +103,14 @@ def run_clean(
         UsageError: nothing to clean, a wrong palette, or a folder that is not free.
         BadData: the palette cannot be read or found.
     """
-    require_new(out, [p for p in (masks, images) if p is not None and p.is_dir()], force=force)
+    folders = [p for p in (masks, images) if p is not None and p.is_dir()]
+    require_new(out, folders, force=force)
+    if before_after is not None:
+        for path in folders:
+            if before_after.resolve().is_relative_to(path.resolve()):
+                raise UsageError(
+                    f"--sheet {before_after}: lies among the inputs of {path}; name another folder"
+                )
     items = [
         (item.key, item.path)
         for item in find_inputs([str(masks)], out_dir=out)

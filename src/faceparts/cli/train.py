@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
 from faceparts.cli._ranges import NumberRange
-from faceparts.errors import UsageError
+from faceparts.errors import UnwritableOutput, UsageError
 
 
 @click.command("train", short_help="Train a model by a recipe.")
@@ -88,6 +91,7 @@ def train(
             )
         if seed is not None:
             table["seed"] = seed
+        require_writable(out)
         _extra("forest_run").train(table, path, data, out, threads=threads, quiet=quiet)
         return 0
     if table.get("task") == "headpose":
@@ -97,6 +101,7 @@ def train(
             )
         if seed is not None:
             table["seed"] = seed
+        require_writable(out)
         _extra("headpose_run").train(table, path, data, out, threads=threads, quiet=quiet)
         return 0
     chosen = config.recipe_from_table(table, str(path))
@@ -113,6 +118,24 @@ def train(
     )
     click.echo(f"{out}: {state.step} steps in {state.elapsed_s / 60:.1f} minutes", err=True)
     return 0
+
+
+def require_writable(out: Path) -> None:
+    """Find out before the work whether its results can be written.
+
+    Raises:
+        UnwritableOutput: the folder is none, or cannot be made or written to.
+    """
+    place = next((p for p in (out, *out.parents) if os.path.lexists(p)), Path())
+    try:
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise UnwritableOutput(
+            f"{place}: cannot be written ({error.strerror}); take another folder with -o"
+        ) from error
 
 
 def _extra(name: str) -> Any:
