@@ -521,3 +521,26 @@ def test_a_search_of_an_unknown_setting(root) -> None:
         search.run_search(replace(recipe, search=None), pictures, threads=1, quiet=True)
     changed = search.with_settings(recipe.experiments[0], {"features": ["gray"]}, "tiny")
     assert changed.features == ("gray",)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"n_estimators": "x"}, BadRecipe, r"experiment 'a': options: .*n_estimators.*'x'"),
+        ({"n_estimators": 0}, BadRecipe, r"n_estimators.*\[1, inf\).*Got 0"),
+        ({"trees": 3}, BadData, "random_forest has no option 'trees'"),
+    ],
+)
+def test_options_are_checked_before_the_data_is_read(options, error, message, tmp_path) -> None:
+    source = {"name": "fasseg", "root": "nowhere", "split": "v2-train"}
+    how = {"name": "a", "features": ["gray"], "options": options}
+    table = {
+        **{"name": "t", "task": "forest", "parts": ["background", "skin"], "data": [source]},
+        "experiments": [how],
+    }
+    with pytest.raises(error, match=message) as caught:
+        forest_run.train(table, Path("t.toml"), tmp_path, tmp_path, threads=1, quiet=True)
+    assert "\n" not in str(caught.value)
+    how["options"] = {"n_estimators": 2, "max_features": 7}  # more than the four pixels have
+    with pytest.raises(BadData, match="nowhere"):
+        forest_run.train(table, Path("t.toml"), tmp_path, tmp_path, threads=1, quiet=True)

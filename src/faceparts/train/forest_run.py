@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from faceparts import weights
+from faceparts._headers import one_line
+from faceparts.errors import BadRecipe
 from faceparts.evaluate import confusion
 from faceparts.segment._cleanup import Cleanup
 from faceparts.segment._features import column_families, column_names, parse_spec
@@ -34,7 +36,7 @@ from faceparts.train import data_list, forest_report
 from faceparts.train._forest_compare import compare, open_others
 from faceparts.train._forest_search import fit, make_forest, run_search
 from faceparts.train._forest_twins import HASH_BITS, LIKENESS
-from faceparts.train.forest import PixelForest
+from faceparts.train.forest import PixelForest, make_model
 from faceparts.train.forest_data import (
     Picture,
     absent_parts,
@@ -75,6 +77,8 @@ def train(
         UnwritableOutput: a result cannot be written.
     """
     recipe = recipe_from_table(table, str(recipe_path))
+    for experiment in recipe.experiments:
+        try_options(experiment, f"{recipe_path}: experiment {experiment.name!r}")
     threads = threads or weights.available_cores()
     others = open_others(recipe, threads=threads)
     with clock() as reading:
@@ -125,6 +129,21 @@ def train(
     shown = test[: recipe.examples]
     pictured = {name: ids[: recipe.examples] for name, ids in seen.items()}
     forest_report.write(report, recipe, tallies, forests, shown, pictured, out, threads=threads)
+
+
+def try_options(experiment: Experiment, where: str) -> None:
+    """Let scikit-learn check an experiment's options on four pixels, before minutes of reading.
+
+    Raises:
+        BadRecipe: an option has a wrong value; scikit-learn's own words follow.
+        BadData: there is no such option.
+    """
+    model = make_model(experiment.model, experiment.options, seed=0, threads=1)
+    try:
+        model.fit(np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1]))
+    except (ValueError, TypeError) as error:
+        if type(error).__name__ == "InvalidParameterError":  # others may come from the four pixels
+            raise BadRecipe(f"{where}: options: {one_line(str(error))}") from None
 
 
 def with_twins(keys: Sequence[str], left_out: Mapping[str, str]) -> set[str]:
