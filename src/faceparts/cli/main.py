@@ -77,14 +77,14 @@ def main() -> NoReturn:
     except (FacePartsError, OSError) as error:
         _tell(f"{type(error).__name__}: {error}")
         code = EXIT_FAILED
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("faceparts: interrupted", err=True)
+        code = EXIT_INTERRUPTED
     except RuntimeError as error:
         if "Symlink loop" not in str(error):  # Path.resolve() before Python 3.13
             raise
         _tell(f"{error}; name a file or folder that does not lead to itself")
         code = EXIT_USAGE
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("faceparts: interrupted", err=True)
-        code = EXIT_INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)
 
 
