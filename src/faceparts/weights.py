@@ -148,10 +148,8 @@ def card_from_json(text: str, where: str = "card", *, own_set: bool = False) -> 
     known = {key: values[key] for key in _CHECKS if key in values}
     _check_card(known, where, own_set)
     known["metrics"] = {key: float(value) for key, value in known["metrics"].items()}
-    for key in ("mean", "std"):
-        known[key] = tuple(float(v) for v in known[key])
-    for key in ("trained_on", "mixed_with"):
-        known[key] = tuple(known.get(key, ()))
+    known |= {key: tuple(float(v) for v in known[key]) for key in ("mean", "std")}
+    known |= {key: tuple(known.get(key, ())) for key in ("trained_on", "mixed_with")}
     return ModelCard(**known)
 
 
@@ -338,8 +336,7 @@ class Net:
         """(N, 3, H, W) float32 normalised by the card -> the outputs by name.
 
         Raises:
-            BadWeights: the net does not take this input (its own reason follows), or puts out
-                numbers that are not finite: whoever trusted them would miss a face.
+            BadWeights: the net does not take this input, or puts out numbers that are not finite.
         """
         names = list(self.output_shapes)
         try:

@@ -8,7 +8,8 @@ from typing import Any
 from faceparts.errors import BadRecipe
 from faceparts.train._headpose_fit import TreeSettings
 from faceparts.train._headpose_pixels import ClassicSettings
-from faceparts.train.config import _build, check_name
+from faceparts.train._names import check_name
+from faceparts.train.config import _build
 
 ROADS = ("modern", "classical")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from faceparts import folder, labels
 from faceparts.errors import BadRecipe
+from faceparts.train._names import check_name
 from faceparts.train._teaching import check_teaching
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -51,9 +51,6 @@ CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 LOSSES = ("ce", "ce_sum", "dice", "focal", "lovasz", "boundary", "face")
 """Losses of the parts task that ``loss`` may weigh; see `train.losses`."""
-
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -127,10 +124,7 @@ class Distill:
 
 @dataclass(frozen=True)
 class CardText:
-    """What the exported model's card says besides what the recipe knows; see `types.ModelCard`.
-
-    ``mixed_with`` is for ``faceparts export --mix`` to fill.
-    """
+    """What the exported model's card says besides what the recipe knows; see `types.ModelCard`."""
 
     margin: float = 0.25
     threshold: float = 0.5
@@ -398,19 +392,6 @@ def check(recipe: Recipe, where: str) -> None:
         if not low <= value <= high:
             raise BadRecipe(f"{where}: {name} = {value}; wanted {low}..{high}")
     check_teaching(recipe, where)
-
-
-def check_name(name: str, where: str) -> None:
-    """Refuse a name that would not be a file in the folder of the results.
-
-    Raises:
-        BadRecipe: it holds anything but letters, digits, ``.``, ``_`` and ``-``.
-    """
-    if not _NAME.fullmatch(name):
-        raise BadRecipe(
-            f"{where}: name = {name!r}; wanted a plain file name of letters, digits, '.', '_' "
-            "and '-'"
-        )
 
 
 def phase_at(recipe: Recipe, progress: float) -> Phase:

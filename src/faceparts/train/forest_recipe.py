@@ -12,7 +12,8 @@ from faceparts.errors import BadRecipe
 from faceparts.segment import _features
 from faceparts.segment._cleanup import Cleanup
 from faceparts.segment.forest import MAX_PARTS, WORK_PX, label_set_of
-from faceparts.train.config import CardText, _build, check_name
+from faceparts.train._names import check_name
+from faceparts.train.config import CardText, _build
 from faceparts.train.forest_data import ForestSource, Pictures
 
 MODELS = ("random_forest", "extra_trees", "boosting")
