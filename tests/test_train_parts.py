@@ -280,6 +280,17 @@ def test_the_fused_loss_of_the_face_is_the_plain_one(world: Path) -> None:
     assert shares == pytest.approx(others, rel=1e-4) and 0 < shares["face"] < 1
 
 
+def test_a_loss_of_the_face_without_weight_changes_nothing(world: Path) -> None:
+    logits, ids = random_case(9)
+    batch, net = batch_of(ids), Says(torch.from_numpy(logits))
+    for other in ("focal", "ce"):  # one pass over sums, one fused
+        plain, _ = PartsTask(replace(MIXED, loss={other: 1.0}), world).loss(net, batch, 0.0)
+        task = PartsTask(replace(MIXED, loss={other: 1.0, "face": 0.0}), world)
+        loss, shares = task.loss(net, batch, 0.0)
+        torch.testing.assert_close(loss, plain)
+        assert 0 <= shares["face"] <= 1
+
+
 @pytest.mark.parametrize("how", ["soft", "hard"])
 def test_noisy_labels_may_be_blended(how: str, world: Path) -> None:
     task = PartsTask(replace(MIXED, noisy=how), world)

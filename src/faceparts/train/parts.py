@@ -124,7 +124,7 @@ class PartsTask:
             self.teacher = load_teacher(recipe.distill.model, root, self.label_set)
         self.names = recipe.loss or LOSS
         self.face: Tensor | None = None
-        if self.names.get("face"):
+        if "face" in self.names:
             self.face = torch.tensor([part in labels.BARE_FACE for part in self.label_set.parts])
 
     def batch(self, step: int, phase: Phase) -> Batch:
