@@ -242,7 +242,7 @@ def _average_down(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Halve maps until they are at most twice as fine as the picture; and picture -> map."""
     finer = float(np.sqrt(abs(np.linalg.det(to_map[:2, :2]))))
-    while finer > 2 and probs.shape[1] > 1:
+    while finer > 2 + 1e-6 and probs.shape[1] > 1:  # twice, but for rounding, is not more
         count, size_px, _ = probs.shape
         small_px = -(-size_px // 2)
         if size_px % 2:
