@@ -84,6 +84,9 @@ def test_what_does_not_go_together(net: Path, data: Path, tmp_path: Path) -> Non
     assert done.code == 2 and "no labelled head in it" in done.err
     done = audit("whole", f"coco_keypoints:{tmp_path}:val2017")
     assert done.code == 2 and "has neither part labels nor head boxes" in done.err
+    for model in (net, "whole"):
+        done = audit(model, f"celebamask:{data}/celeba:val", "--tone-by", "nosuchmodel")
+        assert done.code == 2 and "--tone-by nosuchmodel is for data with head boxes" in done.err
     done = audit("nosuchmodel", f"celebamask:{data}/celeba:val")
     assert done.code == 2 and "no weights named 'nosuchmodel'" in done.err
 

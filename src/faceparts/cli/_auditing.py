@@ -65,6 +65,11 @@ def run_audit(asked: Asked) -> int:
     shared.require_free(names, force=asked.force)
     data = shared.open_data(asked.data)
     sizes_px = parse_sizes(asked.shrink)
+    if asked.tone_by is not None and data.task != "heads":
+        raise UsageError(
+            f"--tone-by {asked.tone_by} is for data with head boxes only; "
+            f"{data.of.name} has part labels, and tone is measured on them"
+        )
     total = run_parts.len_within(data.dataset, asked.limit)
     more: audit.Units | None = None
     if not shared.is_detector(asked.model):
@@ -177,7 +182,7 @@ def _of_detector(
     else:
         check = _check(asked, data, of, total)
     tone = None
-    if data.task == "heads" and asked.tone_by is not None:
+    if asked.tone_by is not None:
         tone = shared.open_parser(asked.tone_by, asked.net)
     with shared.bar(asked.model, total, progress=asked.progress, quiet=asked.quiet) as shown:
         if data.task == "heads":
