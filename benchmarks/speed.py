@@ -2,11 +2,12 @@
 
 Photos are made of the public-domain astronaut photo that scikit-image ships: 1, 4 or 16 copies of
 the person on a grey canvas of the given size. One line is the median over warm rounds; "whole" is
-detect + segment + hide (solid) on a decoded photo, "pictures/s" follows from it. The parts: detect,
-crop (all heads), net (all crops), warp back (probabilities to labels at the photo's resolution),
-hide (the effect), encode (PNG and JPEG of the result). Start-up: median of fresh processes, files
-cached by the system. Peak memory: the largest resident set of a fresh process that hides the faces
-of one photo of that many megapixels, photo included.
+detect + segment + hide (solid) on a decoded photo, "pictures/s" follows from it. "At once": as many
+photos as there are threads, one thread for each, as `--jobs` does; 4 photos a thread and round. The
+parts: detect, crop (all heads), net (all crops), warp back (probabilities to labels at the photo's
+resolution), hide (the effect), encode (PNG and JPEG of the result). Start-up: median of fresh
+processes, files cached by the system. Peak memory: the largest resident set of a fresh process that
+hides the faces of one photo of that many megapixels, photo included.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ SIZES_WH = {
 }
 FACES = (1, 4, 16)
 MEMORY_MP = (0.3, 12, 100)
+PHOTOS_A_THREAD = 4
 PERSON_WH = (300, 330)
 """Part of the astronaut photo that holds head and shoulders, from row 0, column 90."""
 
@@ -68,26 +71,25 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(args: argparse.Namespace) -> FaceParser:
+def _parser(args: argparse.Namespace, threads: int) -> FaceParser:
     """The product as users get it, with this many threads."""
     return FaceParser(
         args.detector,
         args.segmenter,
         detector_weights=args.detector_weights,
-        threads=args.threads,
+        threads=threads,
     )
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
-    parser = _parser(args)
+    parsers = _parser(args, args.threads), _parser(args, 1)
     results: dict[str, Any] = {"photos": [], "start_up": _start_up(args), "peak_mib": {}}
     for size in args.sizes:
         for faces in FACES:
             progress(f"{size}, {faces} faces")
             photo = group_photo(SIZES_WH[size], faces)
-            results["photos"].append(
-                {"size": size, "faces": faces} | _time_photo(parser, photo, args.rounds)
-            )
+            timed = _time_photo(*parsers, photo, args.threads, args.rounds)
+            results["photos"].append({"size": size, "faces": faces} | timed)
     if not args.no_memory:
         for megapixels in MEMORY_MP:
             progress(f"peak memory at {megapixels} MP")
@@ -115,8 +117,14 @@ def group_photo(size_wh: tuple[int, int], faces: int) -> Image:
     return photo
 
 
-def _time_photo(parser: FaceParser, photo: Image, rounds: int) -> dict[str, Any]:
-    """Median ms of the whole and of each part, taking turns."""
+def _time_photo(
+    parser: FaceParser, single: FaceParser, photo: Image, jobs: int, rounds: int
+) -> dict[str, Any]:
+    """Median ms of the whole and of each part, taking turns.
+
+    Args:
+        single: the parser with one thread, for ``jobs`` photos at once.
+    """
     effect = folder.load("faceparts.effects", "solid").EFFECT(what="face")
     heads = parser.detect(photo)
     card = parser.segmenter.card
@@ -135,8 +143,13 @@ def _time_photo(parser: FaceParser, photo: Image, rounds: int) -> dict[str, Any]
     def warp_all(_: int) -> object:
         return [crops.warp_back(p, c, w) for p, c, w in zip(probs, cuts, windows, strict=True)]
 
+    def several(_: int) -> object:
+        photos = [photo] * (jobs * PHOTOS_A_THREAD)
+        return list(pool.map(lambda one: effect(one, single.parse(one)), photos))
+
     calls: dict[str, Callable[[int], object]] = {
         "whole": lambda _: effect(photo, parser.parse(photo)),
+        "at once": several,
         "detect": lambda _: parser.detect(photo),
         "crop": crop_all,
         "net": lambda _: predict(squares) if cuts else None,
@@ -145,8 +158,15 @@ def _time_photo(parser: FaceParser, photo: Image, rounds: int) -> dict[str, Any]
         "encode PNG": lambda _: cv2.imencode(".png", bgr),
         "encode JPEG": lambda _: cv2.imencode(".jpg", bgr),
     }
-    times = median_ms(calls, rounds, warm_up=2)
-    return {"found": len(heads), "ms": times, "pictures_per_s": round(1000 / times["whole"], 1)}
+    with ThreadPoolExecutor(jobs) as pool:
+        times = median_ms(calls, rounds, warm_up=2)
+    at_once = 1000 * jobs * PHOTOS_A_THREAD / times.pop("at once")
+    return {
+        "found": len(heads),
+        "ms": times,
+        "pictures_per_s": round(1000 / times["whole"], 1),
+        "at_once_per_s": round(at_once, 1),
+    }
 
 
 def _start_up(args: argparse.Namespace) -> dict[str, float]:
@@ -180,7 +200,7 @@ def _peak_mib(args: argparse.Namespace) -> float:
     side = (args.peak_of * 1e6 / 12) ** 0.5
     photo = group_photo((round(4 * side), round(3 * side)), 4)
     effect = folder.load("faceparts.effects", "solid").EFFECT(what="face")
-    effect(photo, _parser(args).parse(photo))
+    effect(photo, _parser(args, args.threads).parse(photo))
     return round(_peak_bytes() / 2**20, 1)
 
 
@@ -202,11 +222,17 @@ def _markdown(results: dict[str, Any]) -> str:
             f"{p['size']}, {p['faces']} faces",
             p["found"],
             p["pictures_per_s"],
+            p["at_once_per_s"],
             *(f"{p['ms'][n]:.1f}" for n in names),
         )
         for p in photos
     ]
-    blocks = [table(("photo", "found", "pictures/s", *(f"{n} ms" for n in names)), rows)]
+    blocks = [
+        table(
+            ("photo", "found", "pictures/s", "at once, pictures/s", *(f"{n} ms" for n in names)),
+            rows,
+        )
+    ]
     blocks.append(table(("start-up", "s"), list(results["start_up"].items())))
     if results["peak_mib"]:
         peaks = [(f"{k} MP, 4 faces", v) for k, v in results["peak_mib"].items()]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PillowImage
 
-from faceparts import labels, weights
+from faceparts import cards, labels
 from faceparts.cli.main import main
 from faceparts.types import ModelCard
 
@@ -120,7 +120,7 @@ def make_net(path: Path, card: ModelCard | None = None) -> Path:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     entry = model.metadata_props.add()
-    entry.key, entry.value = weights.CARD_KEY, weights.card_to_json(card)
+    entry.key, entry.value = cards.KEY, cards.to_json(card)
     onnx.save(model, str(path))
     return path
 

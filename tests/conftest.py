@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from onnx import TensorProto, helper, numpy_helper
 
 import cli_world
-from faceparts import labels, weights
+from faceparts import cards, labels
 from faceparts.types import POINTS, ModelCard
 
 settings.register_profile(
@@ -62,7 +62,7 @@ def save_net(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
     if card is not None:
-        helper.set_model_props(model, {weights.CARD_KEY: weights.card_to_json(card)})
+        helper.set_model_props(model, {cards.KEY: cards.to_json(card)})
     onnx.save(model, str(path))
     return path
 

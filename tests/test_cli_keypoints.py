@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cli_world import call, call_process, decode, encode, make_card, make_photo
-from faceparts import weights
+from faceparts import cards
 from faceparts.types import ModelCard
 
 SIDE_PX = 400
@@ -71,7 +71,7 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     entry = model.metadata_props.add()
-    entry.key, entry.value = weights.CARD_KEY, weights.card_to_json(card)
+    entry.key, entry.value = cards.KEY, cards.to_json(card)
     path = tmp_path_factory.mktemp("fcn") / "fcn8s.onnx"
     onnx.save(model, str(path))
     return path

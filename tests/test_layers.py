@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "faceparts"
 
 LAYERS = (
     ("types", "labels", "folder", "errors"),
-    ("images", "weights", "crops"),
+    ("cards", "images", "weights", "crops"),
     ("detect", "segment", "effects", "measure", "streams", "track", "datasets"),
     ("parse", "api", "run", "evaluate"),
     ("train",),

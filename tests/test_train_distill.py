@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from faceparts import labels, weights
+from faceparts import cards, labels
 from faceparts.errors import BadWeights, UsageError
 from faceparts.labels import CELEBA19, FACE2, HAIR2, LAPA11, LFW3
 from faceparts.train import augment, distill, loop
@@ -63,7 +63,7 @@ def write_onnx(path: Path, kernel: np.ndarray = KERNEL, card: ModelCard = CARD) 
     graph = helper.make_graph([node], "tiny", [image], [logits], [stored])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     entry = model.metadata_props.add()
-    entry.key, entry.value = weights.CARD_KEY, weights.card_to_json(card)
+    entry.key, entry.value = cards.KEY, cards.to_json(card)
     onnx.save(model, path)
     return path
 

@@ -18,6 +18,7 @@ from faceparts import weights
 from faceparts.errors import BadWeights
 from faceparts.train import export, loop
 from faceparts.train.config import CardText, Phase
+from faceparts.train.inputs import MEAN, STD
 from faceparts.train.nets import headnet, partnet
 from faceparts.train.nets.headnet import HeadNetExport
 from train_world import HEADS, PARTS, one_thread, write_world
@@ -64,8 +65,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run(path: Path, x: np.ndarray) -> list[np.ndarray]:
+    """What a file makes of normalised pictures, or of the nearest bytes if it takes those."""
     session = weights.session(path, threads=1)
-    return session.run(None, {"image": x})
+    (taken,) = session.get_inputs()
+    if taken.type == "tensor(uint8)":
+        x = np.clip(np.rint(x * STD + MEAN), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    return session.run(None, {"image": np.ascontiguousarray(x)})
 
 
 def torch_outputs(name: str, net: nn.Module, x: np.ndarray) -> list[np.ndarray]:
@@ -287,6 +292,8 @@ def test_the_int8_sibling_runs_and_agrees_roughly(
     kinds = {t.data_type for t in onnx.load(path).graph.initializer}
     assert onnx.TensorProto.INT8 in kinds
     x = noise(2)
+    (taken,) = weights.session(path).get_inputs()
+    assert taken.type == "tensor(uint8)" and taken.shape[3] == 3
     for got, wanted in zip(run(path, x), run(files[name], x), strict=True):
         assert got.shape == wanted.shape
         assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.9

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import caffe_files
 from cli_world import call, encode, make_photo
-from faceparts import labels, weights
+from faceparts import cards, labels, weights
 from faceparts.cli import _importing
 from faceparts.errors import BadWeights, UnwritableOutput, UsageError
 from faceparts.segment import onnx as segmenter
@@ -123,7 +123,7 @@ def test_safetensors_hold_the_layers_and_the_card(tmp_path: Path) -> None:
     one = replace(one, card=replace(one.card, input_px=32, name="a"))
     (path, _), _ = _import_onnx.write_net(one, tmp_path)
     with safe_open(path, "pt") as file:
-        assert weights.card_from_json(file.metadata()[weights.CARD_KEY]) == one.card
+        assert cards.from_json(file.metadata()[cards.KEY]) == one.card
         stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no mapping
     state = one.net.state_dict()
     assert stored.keys() == state.keys()

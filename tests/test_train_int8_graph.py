@@ -43,7 +43,7 @@ def quantized(net: nn.Module, task: str, path: Path, size_px: int = SIDE) -> onn
     recipe = replace({"parts": PARTS, "heads": HEADS}[task], card=CARD)
     recipe = replace(recipe, phases=(Phase(1.0, size_px, 2),))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "speed_up", lambda model, pyramid: None)
+        patch.setattr(export, "speed_up", lambda model, **_: None)
         export.quantize(net.eval(), recipe, path, [noise(2, size_px, size_px)])
     return onnx.load(path)
 
@@ -69,6 +69,28 @@ def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def input_steps(model: onnx.ModelProto) -> tuple[float, int]:
+    """Scale and zero point of the picture."""
+    values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    return float(values["image_scale"]), int(values["image_zero_point"])
+
+
+def faster(model: onnx.ModelProto, *, pyramid: bool = False) -> onnx.ModelProto:
+    """All rewrites, with a normalisation whose rounding gives every byte back."""
+    fast = copy_of(model)
+    scale, zero = input_steps(model)
+    speed_up(fast, mean=zero, std=1 / scale, pyramid=pyramid)
+    return fast
+
+
+def picture(model: onnx.ModelProto, *shape: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random bytes (N, H, W, 3), and what such a normalisation makes of them."""
+    scale, zero = input_steps(model)
+    pixels = np.random.default_rng(6).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    levels = (pixels.transpose(0, 3, 1, 2).astype(np.float32) - zero) * np.float32(scale)
+    return pixels, np.ascontiguousarray(levels)
+
+
 def outputs(model: onnx.ModelProto, path: Path, x: np.ndarray) -> list[np.ndarray]:
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
@@ -85,15 +107,14 @@ def kinds(model: onnx.ModelProto) -> list[str]:
 
 
 def test_the_parser_puts_out_the_same(plain: dict[str, onnx.ModelProto], tmp_path: Path) -> None:
-    fast = copy_of(plain["parts"])
-    speed_up(fast)
+    fast = faster(plain["parts"])
     assert kernels(plain["parts"])[0] == [3, 3]
     assert kernels(fast)[0] == [3, 2]
     assert kernels(fast)[1:] == kernels(plain["parts"])[1:]
     for count in (1, 3):
-        x = noise(count)
+        pixels, x = picture(plain["parts"], count, SIDE, SIDE)
         (was,) = outputs(plain["parts"], tmp_path / "plain.onnx", x)
-        (now,) = outputs(fast, tmp_path / "fast.onnx", x)
+        (now,) = outputs(fast, tmp_path / "fast.onnx", pixels)
         assert now.shape == (count, 19, SIDE, SIDE)
         assert np.ptp(now) > 0.1
         assert np.array_equal(now, was)
@@ -106,31 +127,26 @@ def test_the_detector_puts_out_the_same(
     plain: dict[str, onnx.ModelProto], tmp_path: Path, hw: tuple[int, int]
 ) -> None:
     """480 at step 64 is 8, at step 32 15: doubling is cut there."""
-    fast = copy_of(plain["heads"])
-    speed_up(fast, pyramid=True)
+    fast = faster(plain["heads"], pyramid=True)
     assert kinds(plain["heads"]).count("Resize") == 4
     assert "Resize" not in kinds(fast)
     assert kernels(fast)[0] == [3, 2]
-    x = noise(2, *hw)
+    pixels, x = picture(plain["heads"], 2, *hw)
     was = outputs(plain["heads"], tmp_path / "plain.onnx", x)
-    now = outputs(fast, tmp_path / "fast.onnx", x)
+    now = outputs(fast, tmp_path / "fast.onnx", pixels)
     assert len(now) == 3
     assert all(np.ptp(a) > 0 and np.array_equal(a, b) for a, b in zip(now, was, strict=True))
 
 
 def test_only_a_pyramid_is_enlarged_by_copies(plain: dict[str, onnx.ModelProto]) -> None:
-    other = copy_of(plain["heads"])
-    speed_up(other)
+    other = faster(plain["heads"])
     assert kinds(other).count("Resize") == 4
-    bilinear = copy_of(plain["parts"])
-    count = kinds(bilinear).count("Resize")
-    speed_up(bilinear, pyramid=True)
-    assert kinds(bilinear).count("Resize") == count == 4
+    bilinear = faster(plain["parts"], pyramid=True)
+    assert kinds(bilinear).count("Resize") == kinds(plain["parts"]).count("Resize") == 4
 
 
 def test_nothing_is_left_that_nothing_reads(plain: dict[str, onnx.ModelProto]) -> None:
-    fast = copy_of(plain["heads"])
-    speed_up(fast, pyramid=True)
+    fast = faster(plain["heads"], pyramid=True)
     read = {name for n in fast.graph.node for name in n.input} | {"heat", "box", "points"}
     written = {name for n in fast.graph.node for name in n.output}
     assert written <= read
@@ -223,11 +239,11 @@ def test_a_first_convolution_with_and_without_bias(
     tmp_path: Path, size_px: int, bias: bool
 ) -> None:
     model = quantized(Tiny(bias=bias), "parts", tmp_path / "a.onnx", size_px)
-    fast = copy_of(model)
-    speed_up(fast)
+    fast = faster(model)
     assert (kernels(model)[0], kernels(fast)[0]) == ([3, 3], [3, 2])
-    x = noise(2, size_px, size_px)
-    (was,), (now,) = (outputs(m, tmp_path / "b.onnx", x) for m in (model, fast))
+    pixels, x = picture(model, 2, size_px, size_px)
+    (was,) = outputs(model, tmp_path / "b.onnx", x)
+    (now,) = outputs(fast, tmp_path / "b.onnx", pixels if bias else x)
     assert was.shape == (2, 19, size_px // 2, size_px // 2)
     assert np.array_equal(was, now)
 
@@ -247,12 +263,94 @@ def test_a_first_convolution_with_and_without_bias(
 )
 def test_other_first_convolutions_stay(tmp_path: Path, net: nn.Module, size_px: int) -> None:
     model = quantized(net, "parts", tmp_path / "a.onnx", size_px)
-    fast = copy_of(model)
-    speed_up(fast)
+    fast = faster(model)
     assert kernels(fast) == kernels(model)
-    x = noise(1, size_px, size_px)
-    (was,), (now,) = (outputs(m, tmp_path / "b.onnx", x) for m in (model, fast))
+    pixels, x = picture(model, 1, size_px, size_px)
+    (was,) = outputs(model, tmp_path / "b.onnx", x)
+    (now,) = outputs(fast, tmp_path / "b.onnx", x if isinstance(net, TwoReaders) else pixels)
     assert np.array_equal(was, now)
+
+
+LEVELS = (np.arange(256, dtype=np.float32) - 127.5) / 127.5
+"""What normalising makes of the 256 bytes."""
+
+
+@pytest.fixture(scope="module")
+def whole_range(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
+    """A small net whose picture is quantised from -1 to 1: half of the bytes become the next."""
+    path = tmp_path_factory.mktemp("range") / "a.onnx"
+    recipe = replace(PARTS, card=CARD, phases=(Phase(1.0, 32, 2),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "speed_up", lambda model, **_: None)
+        export.quantize(Tiny().eval(), recipe, path, [np.clip(3 * noise(4, 32, 32), -1, 1)])
+    return onnx.load(path)
+
+
+def test_what_rounding_adds_goes_into_the_bias(
+    whole_range: onnx.ModelProto, tmp_path: Path
+) -> None:
+    scale, zero = input_steps(whole_range)
+    assert scale == pytest.approx(2 / 255) and zero == 128
+    fast = copy_of(whole_range)
+    assert _int8_graph.take_bytes(fast, mean=127.5, std=127.5)
+    conv = next(n for n in whole_range.graph.node if n.op_type == "Conv")
+    before, after = Graph(whole_range), Graph(fast)
+    weight, bias = (before.writer[name].input[0] for name in conv.input[1:])
+    moved = after.value(bias) - before.value(bias)
+    sums = before.value(weight).astype(np.int64).sum(axis=(1, 2, 3))
+    assert np.abs(sums).min() > 1
+    assert np.array_equal(moved, np.rint(0.5 * sums))
+
+    pixels = np.random.default_rng(8).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    x = LEVELS[pixels].transpose(0, 3, 1, 2)
+    exact = Tiny().eval()(torch.from_numpy(x)).softmax(dim=1).detach().numpy()
+    (was,) = outputs(whole_range, tmp_path / "was.onnx", x)
+    (now,) = outputs(fast, tmp_path / "now.onnx", pixels)
+    assert np.abs(now - exact).mean() < 1.02 * np.abs(was - exact).mean() < 0.01
+    assert np.abs(now - was).max() < 0.02
+
+
+def other_normalisation(model: onnx.ModelProto) -> None:
+    """Half of the range: every second byte would be lost."""
+    for tensor in model.graph.initializer:
+        if tensor.name == "image_scale":
+            tensor.CopyFrom(numpy_helper.from_array(np.float32(2 / 127), "image_scale"))
+
+
+def signed_picture(model: onnx.ModelProto) -> None:
+    """Bytes below and above 0."""
+    for tensor in model.graph.initializer:
+        if tensor.name == "image_zero_point":
+            tensor.CopyFrom(numpy_helper.from_array(np.int8(0), "image_zero_point"))
+
+
+def no_bias(model: onnx.ModelProto) -> None:
+    """The first convolution adds nothing."""
+    del next(n for n in model.graph.node if n.op_type == "Conv").input[2]
+
+
+def picture_again(model: onnx.ModelProto) -> None:
+    """Something else reads the picture."""
+    model.graph.node.append(helper.make_node("Relu", ["image"], ["image/more"]))
+
+
+def pixels_again(model: onnx.ModelProto) -> None:
+    """Something else reads the quantised picture."""
+    quantise = next(n for n in model.graph.node if n.input[0] == "image")
+    model.graph.node.append(helper.make_node("Identity", [quantise.output[0]], ["pixels/more"]))
+
+
+@pytest.mark.parametrize(
+    "change", [other_normalisation, signed_picture, no_bias, picture_again, pixels_again]
+)
+def test_pictures_of_other_kinds_stay_normalised(
+    whole_range: onnx.ModelProto, change: Change
+) -> None:
+    model = copy_of(whole_range)
+    change(model)
+    was = model.SerializeToString()
+    assert not _int8_graph.take_bytes(model, mean=127.5, std=127.5)
+    assert model.SerializeToString() == was
 
 
 def test_a_first_convolution_in_float_stays(tmp_path: Path) -> None:

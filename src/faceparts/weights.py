@@ -1,17 +1,15 @@
 """Name or path -> verified local file, and the card inside it. Nothing is ever downloaded.
 
-A weights file is an ONNX file whose ``metadata_props`` hold a `ModelCard` as JSON under `CARD_KEY`.
+A weights file is an ONNX file whose ``metadata_props`` hold a `ModelCard` as JSON, see `cards`. It
+takes float32 (N, 3, H, W) normalised as its card says, or pictures as they are, (N, H, W, 3) uint8.
 The files in ``models/`` are checked against ``models/SHA256SUMS`` before they are used.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,13 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from faceparts import labels
+from faceparts import cards
 from faceparts.errors import BadWeights, UnknownName, UsageError
 from faceparts.types import ModelCard
-
-CARD_KEY = "faceparts.card"
-"""Key of the card in the ``metadata_props`` of an ONNX file."""
 
 MODELS = Path(__file__).parent / "models"
 """Folder of the shipped nets."""
 
-MAX_CARD_CHARS = 65_536
 MAX_FILE_BYTES = 1024 * 2**20
 """The largest net that is known to be used, FCN-8s as published, has 537 million bytes."""
 
@@ -47,110 +41,6 @@ _ORT_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
 )
-
-
-# --- the card ---------------------------------------------------------------------------------
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_triple(value: object) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
-
-
-def _between(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda value: _is_number(value) and low <= value <= high
-
-
-_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (lambda v: _is_text(v) and bool(v) and v.isprintable(), "a name on one line"),
-    "task": (lambda v: v in ("segment", "detect"), "'segment' or 'detect'"),
-    "label_set": (_is_text, "the name of a label set, '' for detectors"),
-    "input_px": (lambda v: type(v) is int and 0 <= v <= 4096, "a whole number 0..4096"),
-    "mean": (_is_triple, "three numbers"),
-    "std": (lambda v: _is_triple(v) and min(v) > 0, "three numbers above 0"),
-    "margin": (_between(0, 4), "a number 0..4"),
-    "trained_on": (lambda v: isinstance(v, list | tuple) and all(map(_is_text, v)), "texts"),
-    "license": (_is_text, "a text"),
-    "data_license": (_is_text, "a text"),
-    "commercial_ok": (lambda v: isinstance(v, bool), "true or false"),
-    "metrics": (lambda v: isinstance(v, dict) and all(map(_is_number, v.values())), "numbers"),
-    "output": (lambda v: v in ("probs", "logits"), "'probs' or 'logits'"),
-    "threshold": (_between(0, 1), "a number 0..1"),
-    "notes": (_is_text, "a text"),
-    "shrink_px": (lambda v: type(v) is int and 0 <= v <= 4096, "a whole number 0..4096"),
-    "mixed_with": (lambda v: isinstance(v, list | tuple) and all(map(_is_text, v)), "texts"),
-}
-_REQUIRED = tuple(f.name for f in fields(ModelCard))[:12]
-
-
-def _check_card(values: Mapping[str, Any], where: str, own_set: bool = False) -> None:
-    for key in _REQUIRED:
-        if key not in values:
-            raise BadWeights(f"{where}: the card has no {key!r}; export the file again")
-    for key, (good, wanted) in _CHECKS.items():
-        if key in values and not good(values[key]):
-            got = repr(values[key])[:60]
-            raise BadWeights(f"{where}: card key {key!r}: got {got}, wanted {wanted}")
-    if values["task"] == "segment":
-        if not values["input_px"]:
-            raise BadWeights(
-                f"{where}: card key 'input_px': got 0, wanted the fixed size of a parser"
-            )
-        if not values["label_set"] or not (own_set or values["label_set"] in labels.names()):
-            raise BadWeights(
-                f"{where}: card key 'label_set': got {values['label_set'][:60]!r}, "
-                f"wanted one of {', '.join(labels.names())}"
-            )
-
-
-def card_to_json(card: ModelCard, *, own_set: bool = False) -> str:
-    """Write a card as one line of JSON.
-
-    Args:
-        own_set: the file brings its parts' names along, so any name of a label set will do.
-
-    Raises:
-        BadWeights: a field is of the wrong type or out of range.
-    """
-    values = asdict(card)
-    _check_card(values, f"card of {card.name!r}", own_set)
-    return json.dumps(values, sort_keys=True, allow_nan=False)
-
-
-def card_from_json(text: str, where: str = "card", *, own_set: bool = False) -> ModelCard:
-    """Read a card; keys that this version does not know are left out.
-
-    Args:
-        text: a JSON object of at most `MAX_CARD_CHARS` characters.
-        where: what the text belongs to, for messages.
-        own_set: as in `card_to_json`.
-
-    Raises:
-        BadWeights: too long, not JSON, a key is missing, or a value is of the wrong type or range.
-    """
-    if len(text) > MAX_CARD_CHARS:
-        raise BadWeights(
-            f"{where}: card of {len(text)} characters, wanted at most {MAX_CARD_CHARS}"
-        )
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BadWeights(f"{where}: the card is not JSON; export the file again") from None
-    if not isinstance(values, dict):
-        raise BadWeights(f"{where}: the card is {type(values).__name__}, wanted a JSON object")
-    known = {key: values[key] for key in _CHECKS if key in values}
-    _check_card(known, where, own_set)
-    known["metrics"] = {key: float(value) for key, value in known["metrics"].items()}
-    known |= {key: tuple(float(v) for v in known[key]) for key in ("mean", "std")}
-    known |= {key: tuple(known.get(key, ())) for key in ("trained_on", "mixed_with")}
-    return ModelCard(**known)
 
 
 # --- the file ---------------------------------------------------------------------------------
@@ -297,9 +187,9 @@ def session(
 
 def _card_of(opened: onnxruntime.InferenceSession, path: Path) -> ModelCard:
     metadata = opened.get_modelmeta().custom_metadata_map
-    if CARD_KEY not in metadata:
-        raise BadWeights(f"{path}: has no card ({CARD_KEY!r} in metadata_props); export it again")
-    return card_from_json(metadata[CARD_KEY], str(path))
+    if cards.KEY not in metadata:
+        raise BadWeights(f"{path}: has no card ({cards.KEY!r} in metadata_props); export it again")
+    return cards.from_json(metadata[cards.KEY], str(path))
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -322,8 +212,10 @@ class Net:
         path: the file.
         card: what the file says about itself.
         session: the onnxruntime session.
-        input_shape: shape of the only input; ``None`` where any length is taken.
-        output_shapes: the same for every output, by name.
+        input_shape: N, 3, H, W of the only input, in whichever order the file has them; ``None``
+            where any length is taken.
+        output_shapes: shape of every output, by name.
+        takes_bytes: the file takes uint8 (N, H, W, 3) as they are; otherwise float32 (N, 3, H, W).
     """
 
     path: Path
@@ -331,19 +223,21 @@ class Net:
     session: onnxruntime.InferenceSession
     input_shape: tuple[int | None, ...]
     output_shapes: dict[str, tuple[int | None, ...]]
+    takes_bytes: bool = False
 
-    def run(self, blob: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """(N, 3, H, W) float32 normalised by the card -> the outputs by name.
+    def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """(N, H, W, 3) uint8 RGB -> the outputs by name.
 
         Raises:
             BadWeights: the net does not take this input, or puts out numbers that are not finite.
         """
         names = list(self.output_shapes)
+        fed = images if self.takes_bytes else normalise(images, self.card)
         try:
-            arrays = self.session.run(names, {self.session.get_inputs()[0].name: blob})
+            arrays = self.session.run(names, {self.session.get_inputs()[0].name: fed})
         except _ORT_ERRORS as error:
             reason = " ".join(str(error).split())[:200]
-            raise BadWeights(f"{self.path}: cannot run on input {blob.shape}: {reason}") from None
+            raise BadWeights(f"{self.path}: cannot run on input {fed.shape}: {reason}") from None
         for name, array in zip(names, arrays, strict=True):
             if not np.isfinite(np.sum(array, dtype=np.float32)):  # quicker than asking every number
                 raise BadWeights(f"{self.path}: output {name!r} has numbers that are not finite")
@@ -366,7 +260,7 @@ def open_net(
 
     Raises:
         BadWeights, UnknownName, UsageError: see `find`, `session` and `read_card`; also when the
-            card is for another task or the net does not take one (N, 3, H, W) float32 input.
+            card is for another task or the file takes something else than one batch of pictures.
     """
     path = find(weights, precision=precision, device=device)
     opened = session(path, threads=threads, device=device)
@@ -374,17 +268,22 @@ def open_net(
     if card.task != task:
         raise BadWeights(f"{path}: is a net for {card.task!r}, wanted one for {task!r}")
     inputs = opened.get_inputs()
-    shapes = [_shape(node) for node in inputs]
+    shape = _shape(inputs[0])
+    takes_bytes = inputs[0].type == "tensor(uint8)"
+    if takes_bytes and len(shape) == 4:
+        shape = shape[0], shape[3], *shape[1:3]
     if (
         len(inputs) != 1
-        or inputs[0].type != "tensor(float)"
-        or len(shapes[0]) != 4
-        or shapes[0][1] not in (3, None)
+        or not (takes_bytes or inputs[0].type == "tensor(float)")
+        or len(shape) != 4
+        or shape[1] not in (3, None)
     ):
         got = ", ".join(f"{n.type} {n.shape}" for n in inputs)
-        raise BadWeights(f"{path}: inputs are {got}; wanted one float32 (N, 3, H, W)")
+        raise BadWeights(
+            f"{path}: inputs are {got}; wanted one, float32 (N, 3, H, W) or uint8 (N, H, W, 3)"
+        )
     outputs = {node.name: _shape(node) for node in opened.get_outputs()}
-    return Net(path, card, opened, shapes[0], outputs)
+    return Net(path, card, opened, shape, outputs, takes_bytes)
 
 
 def normalise(images: NDArray[np.uint8], card: ModelCard) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ from faceparts.detect._tiles import (
 )
 from faceparts.errors import BadWeights, UsageError
 from faceparts.types import POINTS, Head, Image, ModelCard
-from faceparts.weights import Net, normalise, open_net
+from faceparts.weights import Net, open_net
 
 STRIDE = 4
 """Input pixels from one cell to the next."""
@@ -265,9 +265,9 @@ class HeadNet:
 
     def _look(self, some: list[View]) -> list[Candidates]:
         """Run the net on views of one size."""
-        blob = normalise(stack_padded(some), self.card)
-        maps = self._net.run(blob)
-        count, _, height, width = blob.shape
+        pictures = stack_padded(some)
+        maps = self._net.run(pictures)
+        count, height, width, _ = pictures.shape
         for name, channels in _CHANNELS.items():
             wanted = (count, channels, height // STRIDE, width // STRIDE)
             if maps[name].shape != wanted:

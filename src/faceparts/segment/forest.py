@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts import labels, weights
+from faceparts import cards, labels, weights
 from faceparts.errors import BadWeights, UsageError
 from faceparts.segment import _features
 from faceparts.segment._cleanup import Cleanup
@@ -270,7 +270,7 @@ def to_bytes(forest: Forest) -> bytes:
         "stages": [{"features": s.features, "kind": s.trees.kind} for s in forest.stages],
     }
     arrays: dict[str, NDArray[Any]] = {
-        "card": np.array(weights.card_to_json(forest.card, own_set=True)),
+        "card": np.array(cards.to_json(forest.card, own_set=True)),
         "forest": np.array(json.dumps(header, sort_keys=True, allow_nan=False)),
     }
     for number, stage in enumerate(forest.stages):
@@ -291,7 +291,7 @@ def read(path: str | Path) -> Forest:
     path = Path(path)
     try:
         arrays = _read_arrays(path)
-        card = weights.card_from_json(str(arrays["card"]), str(path), own_set=True)
+        card = cards.from_json(str(arrays["card"]), str(path), own_set=True)
         forest = _build(card, json.loads(str(arrays["forest"])), arrays)
         label_set_of(card.label_set, forest.parts)
     except OSError as error:

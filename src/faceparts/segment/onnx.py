@@ -12,7 +12,7 @@ from faceparts import labels
 from faceparts.crops import enlarge
 from faceparts.errors import BadWeights
 from faceparts.types import LabelSet, ModelCard
-from faceparts.weights import Net, normalise, open_net
+from faceparts.weights import Net, open_net
 
 MAX_BATCH = 16
 """Crops that go through the net at once; more are cut into chunks, so that memory is bounded."""
@@ -24,9 +24,9 @@ _FULL_BATCH_PX = 256
 class OnnxSegmenter:
     """A parser in an ONNX file.
 
-    The file takes (N, 3, S, S) float32, ``(rgb - mean) / std`` of its card, and puts out
-    (N, K, s, s) probabilities or logits (``card.output``) as its first output. Where s is not S the
-    probabilities are scaled bilinearly.
+    The file takes (N, 3, S, S) float32, ``(rgb - mean) / std`` of its card, or (N, S, S, 3) uint8,
+    pictures as they are, and puts out (N, K, s, s) probabilities or logits (``card.output``) as its
+    first output. Where s is not S the probabilities are scaled bilinearly.
 
     Raises:
         BadWeights: shapes in the file do not fit the card.
@@ -90,7 +90,7 @@ class OnnxSegmenter:
             chunk = crops[start : start + self._chunk]
             if 0 < self.card.shrink_px < size_px:
                 chunk = shrink_and_grow(chunk, self.card.shrink_px)
-            values = self._net.run(normalise(chunk, self.card))[self._output]
+            values = self._net.run(chunk)[self._output]
             self._check_parts(values.shape[1])
             found.append(_softmax(values) if self.card.output == "logits" else values)
         if len(found) == 1:

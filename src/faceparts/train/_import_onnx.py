@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from faceparts import weights
+from faceparts import cards, weights
 from faceparts.errors import BadWeights, UsageError
 from faceparts.segment import onnx as segmenter
 from faceparts.streams.files import write_atomic
@@ -78,7 +78,7 @@ def write_net(
         export.halve(model)
     export.put_card(model, card)
     state = {k: v.contiguous() for k, v in one.net.state_dict().items()}
-    stored = to_safetensors(state, {weights.CARD_KEY: weights.card_to_json(card)})
+    stored = to_safetensors(state, {cards.KEY: cards.to_json(card)})
     data = model.SerializeToString()
     gap = _gap(wired, data, card)
     if gap > (10 if half else 1) * TOLERANCE:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from faceparts import labels, weights
+from faceparts import cards, labels
 from faceparts.errors import BadWeights, UsageError
 from faceparts.segment import files
 from faceparts.train.codes import Codes, to_trained
@@ -240,4 +240,4 @@ def _read_card(path: Path) -> tuple[ModelCard, int | None]:
         ) from error
     if tensor is not None and type(tensor) is not int:
         raise BadWeights(f'{beside}: "tensor" is {tensor!r}; wanted a whole number')
-    return weights.card_from_json(text, str(beside)), tensor
+    return cards.from_json(text, str(beside)), tensor

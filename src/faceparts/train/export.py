@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional
 
-from faceparts import folder, weights
+from faceparts import cards, folder, weights
 from faceparts.errors import BadRecipe, BadWeights
 from faceparts.streams.files import write_atomic
 from faceparts.train._int8_bias import correct_biases
@@ -216,11 +216,11 @@ def halve(model: onnx.ModelProto) -> None:
 
 def put_card(model: onnx.ModelProto, card: ModelCard) -> None:
     """Write the card into ``metadata_props``, in place of an older one."""
-    kept = [p for p in model.metadata_props if p.key != weights.CARD_KEY]
+    kept = [p for p in model.metadata_props if p.key != cards.KEY]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     entry = model.metadata_props.add()
-    entry.key, entry.value = weights.CARD_KEY, weights.card_to_json(card)
+    entry.key, entry.value = cards.KEY, cards.to_json(card)
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
@@ -256,6 +256,7 @@ def quantize(
 ) -> None:
     """Write the int8 sibling: unsigned activations, signed weights a channel, ONNX QDQ.
 
+    It takes pictures as they are, (N, H, W, 3) uint8, where the float32 file takes them normalised.
     No sum of byte products overflows on processors without 8-bit dot products (`_int8_sums`).
     Biases are corrected for what rounding does to the means (`_int8_bias`). A parser is
     float32 from the exp of its logits on, a detector from its last convolution on: one scale for
@@ -316,7 +317,7 @@ def quantize(
         model = onnx.load(done)
     limit_pairs(model, prepared)
     correct_biases(model, prepared, batches)
-    speed_up(model, pyramid=recipe.task == "heads")
+    speed_up(model, mean=MEAN, std=STD, pyramid=recipe.task == "heads")
     put_card(model, make_card(recipe, metrics or {}))
     save(model, path)
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from faceparts import labels, weights
+from faceparts import cards, labels
 from faceparts.errors import BadWeights, UsageError
 from faceparts.train import _caffe_fcn8s
 from faceparts.train.caffe import read_caffemodel
@@ -115,7 +115,7 @@ def make_card(values: Mapping[str, Any], where: str) -> ModelCard:
             raise UsageError(
                 f"{where}: unknown key {key!r}; there are: outputs, {', '.join(known)}"
             )
-    card = weights.card_from_json(json.dumps(dict(values), default=str), where)
+    card = cards.from_json(json.dumps(dict(values), default=str), where)
     if card.task != "segment":
         raise UsageError(f"{where}: task is {card.task!r}; only parsers are imported")
     if Path(card.name).name != card.name:
