@@ -15,6 +15,7 @@ import faceparts
 from faceparts import api, weights
 from faceparts.detect.headnet import HeadNet
 from faceparts.errors import UnknownName, UnreadableImage, UsageError
+from faceparts.types import Head
 
 DISKS = [(102.0, 102.0, 30.0), (402.0, 202.0, 32.0)]
 
@@ -59,8 +60,43 @@ def test_parse_takes_arrays_pillow_pictures_bytes_and_paths(image, tmp_path):
     assert len(expected) == 2
     for source in (Pil.fromarray(image), path.read_bytes(), path, str(path)):
         assert boxes(faceparts.parse(source)) == expected
-    with_alpha = np.dstack([image, np.full(image.shape[:2], 9, np.uint8)])
+    with_alpha = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
     assert boxes(faceparts.parse(with_alpha)) == expected
+
+
+def test_transparent_pictures_are_looked_at_as_a_viewer_shows_them_too(image, monkeypatch):
+    seen = []
+    detect = HeadNet.detect
+    monkeypatch.setattr(
+        HeadNet, "detect", lambda self, image: seen.append(image) or detect(self, image)
+    )
+    rgba = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    rgba[:, :99, 3] = 60
+    expected = boxes(faceparts.parse(image))
+    for source in (rgba, Pil.fromarray(rgba), encoded(rgba, "PNG")):
+        seen.clear()
+        assert set(expected) <= set(boxes(faceparts.parse(source)))
+        assert len(seen) == 2
+        np.testing.assert_array_equal(seen[0], image)
+        assert (seen[1] != image)[:, :99].any() and (seen[1] == image)[:, 99:].all()
+
+
+def test_a_detector_that_cannot_be_hashed(image):
+    class Own:
+        __hash__ = None
+
+        def detect(self, picture):
+            return [Head((10.0, 10.0, 90.0, 90.0), 0.9, Head.no_points(), "own")]
+
+    assert boxes(faceparts.parse(image, detector=Own())) == [(10, 10, 90, 90)]
+    assert (faceparts.hide(image, detector=Own())[50, 50] == 0).all()
+
+
+def test_grey_with_alpha_multiplied_into_it(image):
+    drawn = Pil.fromarray(image).convert("LA")
+    drawn.putalpha(Pil.fromarray(np.full(image.shape[:2], 255, np.uint8)))
+    got = faceparts.hide(drawn.convert("La"), what="head")
+    np.testing.assert_array_equal(got, faceparts.hide(drawn, what="head"))
 
 
 def test_the_nets_are_loaded_once_for_the_same_options(image, monkeypatch):

@@ -230,6 +230,33 @@ def test_a_photo_of_the_same_name_elsewhere_is_another(
     assert seen[-1] == 56 and (out / "0.png").read_bytes() != before
 
 
+def test_a_photo_as_long_and_old_is_another(
+    net: Path, photos: Path, stopped: Path, seen: list[int]
+) -> None:
+    """Uncompressed photos of one camera are all as long, and moving a file keeps its time."""
+    path = photos / "0.png"
+    length, entry = path.stat().st_size, told(stopped)["pictures"][0]
+    assert (entry["input_bytes"], entry["input_mtime_ns"]) == (length, path.stat().st_mtime_ns)
+    before = (stopped / "0.png").read_bytes()
+    changed = encode(make_photo(44, 40))
+    path.write_bytes(changed[:length].ljust(length, b"\0"))
+    os.utime(path, (1e9,) * 2)
+    done = run(net, photos, stopped, "--resume")
+    assert done.code == 1 and "--force" in done.err
+    assert (stopped / "0.png").read_bytes() == before
+
+
+def test_reports_from_before_times_were_noted_go_by_length(
+    net: Path, photos: Path, stopped: Path, seen: list[int]
+) -> None:
+    entries = told(stopped)["pictures"]
+    for entry in entries:
+        del entry["input_mtime_ns"]
+    rewrite(stopped, pictures=entries)
+    assert run(net, photos, stopped, "--resume").code == 0
+    assert seen == [64, 72] and told(stopped)["resumed"] == 1
+
+
 def test_after_a_kill_what_no_report_tells_of_is_done_again(
     net: Path, photos: Path, stopped: Path, seen: list[int]
 ) -> None:

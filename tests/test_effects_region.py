@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from drawn import drawn_face, face_of, full_mask, small_face
 from faceparts import labels as label_sets
 from faceparts.effects import _region
+from faceparts.effects._points import points_agree, seen_points
 from faceparts.effects._region import hidden_region
 from faceparts.errors import UsageError
 from faceparts.types import Face, Head
@@ -203,7 +204,74 @@ def test_points_that_cannot_be_trusted_do_not_count(score_or_place: str) -> None
     else:
         points[:, 0] += 500
     doubtful = replace(face, head=replace(face.head, points=points))
-    assert _region.seen_points(doubtful) == {}
+    assert seen_points(doubtful) == {}
+
+
+def with_points_of(face: Face, other: Face) -> Face:
+    return replace(face, head=replace(face.head, points=other.head.points))
+
+
+UPSIDE_DOWN = with_points_of(drawn_face(roll_deg=180)[1], drawn_face()[1])
+"""Stands on its head, and the detector puts its points upright."""
+
+
+def without(face: Face, *parts: str) -> Face:
+    """The parser took these parts for skin."""
+    labels = face.labels.copy()
+    labels[face.window_mask(*parts)] = face.label_set.id("skin")
+    return replace(face, labels=labels)
+
+
+@pytest.mark.parametrize("roll_deg", [0, 30, 90, 180])
+def test_right_points_agree_with_the_parts(roll_deg: float) -> None:
+    face = drawn_face(roll_deg=roll_deg)[1]
+    assert points_agree(face)
+    assert points_agree(hide_points(face, 5)) and points_agree(hide_points(face, 2, 5, 6))
+    assert points_agree(drawn_face(roll_deg=roll_deg, with_points=False)[1])
+
+
+@pytest.mark.parametrize(
+    ("face", "agree"),
+    [
+        (UPSIDE_DOWN, False),
+        (hide_points(UPSIDE_DOWN, 2), False),
+        (hide_points(UPSIDE_DOWN, 5, 6), False),
+        (hide_points(UPSIDE_DOWN, 2, 5, 6), True),
+        (without(drawn_face()[1], "nose"), False),
+        (without(drawn_face()[1], "mouth", "upper_lip", "lower_lip"), False),
+        (without(drawn_face()[1], "mouth", "upper_lip"), True),
+        (
+            with_points_of(drawn_face(roll_deg=180, label_set=label_sets.LFW3)[1], drawn_face()[1]),
+            True,
+        ),
+    ],
+    ids=["turned", "mouth", "nose", "eyes", "no nose", "no lips", "one lip", "no such parts"],
+)
+def test_points_elsewhere_than_the_parts(face: Face, agree: bool) -> None:
+    assert points_agree(face) is agree
+
+
+@pytest.mark.parametrize("what", ["lips", "mouth", "nose", "right_eye", "left_ear"])
+def test_points_in_doubt_hide_the_oval_too(what: str) -> None:
+    oval = oval_centers(UPSIDE_DOWN.head.box_xyxy, UPSIDE_DOWN.source_hw)
+    got = full_mask(UPSIDE_DOWN, what=what)
+    parts = ("upper_lip", "lower_lip") if what == "lips" else (what,)
+    assert got[oval].all() and got[UPSIDE_DOWN.mask(*parts)].all()
+    right = full_mask(drawn_face(roll_deg=180)[1], what=what)
+    assert np.count_nonzero(right) < 0.3 * np.count_nonzero(got)
+
+
+def test_the_oval_of_a_face_with_points_in_doubt_is_not_lowered() -> None:
+    box = UPSIDE_DOWN.head.box_xyxy
+    assert _region.face_oval(drawn_face()[1], 0.06).box_xyxy[1] > box[1]
+    assert _region.face_oval(UPSIDE_DOWN, 0.06).box_xyxy[1] < box[1]
+    assert full_mask(UPSIDE_DOWN, what="face")[oval_centers(box, UPSIDE_DOWN.source_hw)].all()
+
+
+def test_eyes_lie_in_the_middle_whichever_way_a_head_stands() -> None:
+    got = full_mask(UPSIDE_DOWN, what="eyes")
+    assert got[UPSIDE_DOWN.mask("left_eye", "right_eye")].all()
+    assert np.count_nonzero(got) < 0.3 * np.count_nonzero(full_mask(UPSIDE_DOWN, what="face"))
 
 
 # --- rule 4: nothing found -----------------------------------------------------------------------
@@ -360,6 +428,48 @@ def test_what_is_kept_casts_no_shadow() -> None:
     assert np.array_equal(kept[25:40, 44:47], rim)
     assert not kept[25:40, 43].any()
     assert not kept[25:40, 47].any()
+
+
+def in_glasses(*, dark: bool) -> Face:
+    """A face with glasses that reach the ears; through dark ones the parser sees no eyes."""
+    face = drawn_face()[1]
+    labels = face.labels.copy()
+    eyes = face.window_mask("right_eye", "left_eye")
+    glasses = grown(eyes, 8)
+    row = int(face.head.points[0, 1]) - face.window_xyxy[1]
+    glasses[row - 4 : row + 5] |= labels[row - 4 : row + 5] != 0
+    labels[glasses if dark else glasses & ~eyes] = face.label_set.id("glasses")
+    return replace(face, labels=labels)
+
+
+def eye_band(face: Face) -> NDArray[np.bool_]:
+    """Pixels within 0.4 x their distance of the line between the eyes, computed pixel by pixel."""
+    (rx, ry, _), (lx, _, _) = face.head.points[:2]
+    y, x = np.mgrid[: face.source_hw[0], : face.source_hw[1]] + 0.5
+    away = np.hypot(x - np.clip(x, rx, lx), y - ry)
+    return np.asarray(away <= max(0.4 * (lx - rx), 0.14 * 120))
+
+
+@pytest.mark.parametrize("what", ["face", "head", "eyes", "right_eye", "left_eye,nose"])
+def test_eyes_behind_glasses_that_are_kept_are_hidden_with_a_band(what: str) -> None:
+    face = in_glasses(dark=False)
+    got = full_mask(face, what=what, keep="glasses")
+    band = eye_band(face)
+    assert got[band].all()
+    spared = face.mask("glasses") & ~band
+    assert not got[spared & ~grown(band, 3)].all()
+
+
+@pytest.mark.parametrize(
+    ("face", "what"), [(in_glasses(dark=True), "face"), (in_glasses(dark=False), "skin")]
+)
+def test_dark_glasses_and_those_before_eyes_that_may_be_seen_are_kept(
+    face: Face, what: str
+) -> None:
+    glasses = face.mask("glasses")
+    assert np.count_nonzero(~full_mask(face, what=what, keep="glasses")[glasses]) > 0.4 * np.sum(
+        glasses
+    )
 
 
 def test_keep_does_not_spare_the_rim_of_the_face_window() -> None:

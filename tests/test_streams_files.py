@@ -108,6 +108,7 @@ def test_a_file_goes_before_links_to_it(make: Make) -> None:
 def test_what_is_passed_over_is_counted(make: Make) -> None:
     make(
         f"p/a.jpg p/b.MOV p/s/c.mov p/notes p/x.mpo p/y.CR2 p/z.hif p/.h.jpg p/._a.jpg p/.DS_Store "
+        "p/.c/i.jpg "
         f"old/r.jpg old/{REPORT_NAME} old/r.jpg.npz old/deep/r.npz"
     )
     os.mkfifo("p/pipe.jpg")
@@ -118,6 +119,7 @@ def test_what_is_passed_over_is_counted(make: Make) -> None:
         "no picture by its name (.mov)": 4,  # two, and again for the pattern
         "no picture by its name (no ending)": 2,
         "hidden": 2,
+        "hidden folder": 1,
         f"beside or below {report}, which marks results": 1,
     }
     assert list_inputs(["p/a.jpg"], out_dir=None)[1] == {}

@@ -61,7 +61,8 @@ def parse(source: Source, **options: Unpack[ParserOptions]) -> list[Face]:
 
     Args:
         source: (H, W, 3) uint8 RGB (grey and RGBA too), a Pillow picture, the bytes of a picture
-            file, or its path. The EXIF orientation is applied.
+            file, or its path. The EXIF orientation is applied. Where it is transparent in part,
+            faces are looked for in its colours and in what a viewer shows of it.
         options: see `FaceParser`.
 
     Raises:
@@ -74,8 +75,13 @@ def parse(source: Source, **options: Unpack[ParserOptions]) -> list[Face]:
         for face in faceparts.parse("group.jpg"):
             print(face.head.score, face.area_px("skin"))
     """
-    parser = _cached_parser(tuple(sorted(options.items())))
-    return parser.parse(_read(source).image)
+    known = tuple(sorted(options.items()))
+    try:
+        parser = _cached_parser(known)
+    except TypeError:  # somebody's own detector or segmenter that cannot be hashed
+        parser = FaceParser(**options)
+    picture = _read(source)
+    return parse_translucent(parser.parse, picture.image, picture.alpha)
 
 
 @overload
@@ -127,7 +133,8 @@ def hide(
 
     Args:
         source: see `parse`.
-        faces: what `parse` found in this very picture; ``None`` = look now.
+        faces: what `parse` found in this very picture; ``None`` = look now, for more than `parse`
+            does by default: at half of its threshold, and turned.
         effect: ``"solid"``, ``"mosaic"`` or ``"blur"``.
         what: ``"face"``, ``"head"``, ``"eyes"`` or part names with commas between.
         keep: parts to leave visible.
@@ -208,6 +215,8 @@ def _read(source: object) -> Picture:
         has_alpha = source.ndim == 3 and source.shape[2] == 4
         return Picture(to_rgb(source), source[..., 3] if has_alpha else None)
     if isinstance(source, Pil.Image):
+        if source.mode == "La":  # Pillow turns these into LA only
+            source = source.convert("LA")
         alpha = None
         if source.has_transparency_data:
             upright = ImageOps.exif_transpose(source).convert("RGBA")

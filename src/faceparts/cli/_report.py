@@ -20,18 +20,19 @@ SCHEMA = 1
 def picture_entry(
     result: Result[Any],
     notes: Sequence[str],
-    input_bytes: int | None = None,
+    state: Mapping[str, int | None] | None = None,
     digests: Sequence[str | None] = (),
 ) -> dict[str, Any]:
     """One picture of the report; ``None`` where something does not apply.
 
     Args:
+        state: ``input_bytes`` and ``input_mtime_ns`` of the file.
         digests: sha256 of the result's outputs, in their order.
     """
     height, width = result.source_hw or (None, None)
     entry: dict[str, Any] = {
         "input": result.key,
-        "input_bytes": input_bytes,
+        **(state or {"input_bytes": None, "input_mtime_ns": None}),
         "status": result.status,
         "error": result.error,
         "width_px": width,

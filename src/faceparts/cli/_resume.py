@@ -67,9 +67,9 @@ def read_earlier(
     """What need not be done again; nothing if the folder has no report.
 
     A picture is done if a report says so, all its results are there as they were written then, and
-    its file is not newer than that run and as long as it was then: another folder's ``a.jpg`` is
-    another picture. The last report must be of a run like this one; older ones count where they
-    are.
+    its file is not newer than that run, as long as it was then and of the same time: another
+    folder's ``a.jpg`` is another picture. The last report must be of a run like this one; older
+    ones count where they are.
 
     Args:
         settings: of the run that goes on, as its report will tell them.
@@ -210,16 +210,28 @@ def _is_newer(started: float, item: InputFile) -> bool:
 
 
 def _is_another(entry: Mapping[str, Any], started: float, item: InputFile) -> bool:
-    """Whether a report tells of another picture of this name: this one is old, but not as long."""
-    return not _is_newer(started, item) and size_of(item.path) != entry.get("input_bytes")
+    """Whether a report tells of another picture of this name: this one is old, but not that one.
+
+    Photos that are not compressed are all as long, so the time of the file counts too; reports
+    from before it was noted go by length alone.
+    """
+    if _is_newer(started, item):
+        return False
+    state = state_of(item.path)
+    known = entry.get("input_mtime_ns", state["input_mtime_ns"])
+    return (entry.get("input_bytes"), known) != tuple(state.values())
 
 
-def size_of(path: Path | None) -> int | None:
-    """Bytes of an input; ``None`` for standard input and where the system does not say."""
+def state_of(path: Path | None) -> dict[str, int | None]:
+    """Bytes and time of an input; ``None`` for standard input and where the system does not say."""
     try:
-        return None if path is None else path.stat().st_size
+        status = None if path is None else path.stat()
     except OSError:
-        return None
+        status = None
+    return {
+        "input_bytes": None if status is None else status.st_size,
+        "input_mtime_ns": None if status is None else status.st_mtime_ns,
+    }
 
 
 class Clock:

@@ -193,9 +193,9 @@ class Session:
         ):
             try:
                 for result in results:
-                    size = _resume.size_of(paths.get(result.key))
+                    state = _resume.state_of(paths.get(result.key))
                     digests = [self.results.sha256.get(name) for name in result.outputs]
-                    entry = _report.picture_entry(result, notes.pop(result.key, ()), size, digests)
+                    entry = _report.picture_entry(result, notes.pop(result.key, ()), state, digests)
                     self.entries.append(entry)
                     held.release()
                     if result.error is not None:

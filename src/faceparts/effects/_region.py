@@ -15,7 +15,10 @@ longer side of the head box), never pixels.
    above the eyes; an ellipse is narrow at its top.) A head seen from behind, in profile or lying
    down therefore loses its whole ellipse, which is then grown by ``margin`` like the mask.
 3. **Points.** For ``eyes``: a band from eye to eye. For eyes, nose, ears, mouth and lips: a disk
-   around the detector's point, where it saw one.
+   around the detector's point, where it saw one. Where the parser found nose or mouth elsewhere, or
+   not at all, the points may be those of a head that stands the other way round (`_points`): the
+   oval of a face is then not lowered, and for all but ``eyes``, which lie in the middle, the grown
+   ellipse of the box is hidden too.
 4. **Nothing found.** A wanted part of which the parser found (almost) nothing and the detector saw
    no point is hidden by the face oval, or by the head oval if it is hair. Only parts that a head
    need not show (glasses, hat, earring, necklace, beard, facewear, ears, neck, clothes) may be
@@ -26,7 +29,9 @@ longer side of the head box), never pixels.
    island between mask and oval shows skin that the parser missed.
 7. **Keep.** Pixels of the parts to keep are spared, unless the parser is unsure: their mask with
    1 % of the head size (at least one pixel) taken off its edge, where the confidence is at least
-   0.6. What is kept does not grow: hair that is kept casts no shadow on the background.
+   0.6. What is kept does not grow: hair that is kept casts no shadow on the background. Through
+   glasses that are kept eyes may be seen: where the parser found an eye, and eyes are to be hidden,
+   the band from eye to eye is hidden all the same.
 """
 
 from __future__ import annotations
@@ -41,22 +46,26 @@ from numpy.typing import NDArray
 
 from faceparts.effects._check import copy_picture, require_range
 from faceparts.effects._parts import Wanted, parts_mask, require_words, resolve, split_words
+from faceparts.effects._points import (
+    MOUTH_POINTS,
+    head_size_px,
+    is_found,
+    points_agree,
+    seen_points,
+)
 from faceparts.effects._shapes import Capsule, Oval, Shape, WindowXyxy, clip_window
 from faceparts.errors import UsageError
 from faceparts.labels import GROUPS
-from faceparts.types import POINTS, Face, Image
+from faceparts.types import Face, Image
 
 SURE_CONFIDENCE = 0.6
 SURE_SHARE = 0.15
 UNSURE_SCALE = 1.3
-_FOUND_SHARE = 3e-4  # of the box area; an eye has about 3e-3
-_SEEN_SCORE = 0.5
 _DISK_SHARE = 0.14  # radius around a point, of the head size
 _KEEP_INSET_SHARE = 0.01
 _UPRIGHT_TAN = 0.577  # 30 degrees
 
 _WHOLE = frozenset(("face", "head"))
-_MOUTH_POINTS = ("right_mouth_corner", "left_mouth_corner")
 _ANCHORS: dict[str, tuple[str, ...]] = {
     "eyes": ("right_eye", "left_eye"),
     "right_eye": ("right_eye",),
@@ -65,7 +74,7 @@ _ANCHORS: dict[str, tuple[str, ...]] = {
     "ears": ("right_ear", "left_ear"),
     "right_ear": ("right_ear",),
     "left_ear": ("left_ear",),
-    **dict.fromkeys(("lips", "mouth", "upper_lip", "lower_lip"), _MOUTH_POINTS),
+    **dict.fromkeys(("lips", "mouth", "upper_lip", "lower_lip"), MOUTH_POINTS),
 }
 _MAY_BE_ABSENT = frozenset(
     (
@@ -73,29 +82,6 @@ _MAY_BE_ABSENT = frozenset(
         *("ears", "left_ear", "right_ear"),
     )
 )
-
-
-def head_size_px(face: Face) -> float:
-    """Longer side of the head box in picture pixels.
-
-    Raises:
-        ValueError: the box has no area.
-    """
-    w, h = face.head.size_wh
-    if w <= 0 or h <= 0:
-        raise ValueError(f"head box has no area: {face.head.box_xyxy}; wanted x0 < x1 and y0 < y1")
-    return max(w, h)
-
-
-def seen_points(face: Face) -> dict[str, tuple[float, float]]:
-    """Picture position of each point that scores at least 0.5 and lies in or near the head box."""
-    x0, y0, x1, y1 = face.head.box_xyxy
-    slack = 0.1 * head_size_px(face)
-    return {
-        name: (float(x), float(y))
-        for name, (x, y, score) in zip(POINTS, face.head.points, strict=True)
-        if score >= _SEEN_SCORE and x0 - slack <= x <= x1 + slack and y0 - slack <= y <= y1 + slack
-    }
 
 
 def is_parser_sure(face: Face) -> bool:
@@ -119,8 +105,10 @@ def face_oval(face: Face, margin: float) -> Oval:
     x0, y0, x1, y1 = face.head.box_xyxy
     points = seen_points(face)
     right, left = points.get("right_eye"), points.get("left_eye")
-    mouths = [points[name] for name in _MOUTH_POINTS if name in points]
+    mouths = [points[name] for name in MOUTH_POINTS if name in points]
     if right is None or left is None or not (mouths or "nose" in points):
+        return whole
+    if not points_agree(face):
         return whole
     eyes = np.add(right, left) / 2
     # The tip of the nose is about 60 % of the way from the eyes to the mouth.
@@ -155,11 +143,11 @@ def _shapes(face: Face, wanted: Wanted, margin: float) -> list[Shape]:
     if wanted.word == "face":
         return [face_oval(face, margin)]
     shapes = _point_shapes(face, wanted.word)
-    w, h = face.head.size_wh
-    found = np.count_nonzero(parts_mask(face, wanted.parts)) >= max(_FOUND_SHARE * w * h, 1)
-    if shapes or found or wanted.word in _MAY_BE_ABSENT:
-        return shapes
     whole = Oval(face.head.box_xyxy).scaled(1 + 2 * margin)
+    if shapes and wanted.word != "eyes" and not points_agree(face):
+        return [*shapes, whole]
+    if shapes or is_found(face, wanted.parts) or wanted.word in _MAY_BE_ABSENT:
+        return shapes
     return [whole if wanted.word == "hair" else face_oval(face, margin)]
 
 
@@ -191,6 +179,8 @@ def hidden_region(
     parts = parts_mask(face, tuple(p for wanted in words for p in wanted.parts))
     spared = resolve(face.label_set, keep)
     _refuse_nothing(words, spared)
+    behind_glasses = _behind_glasses(face, words, spared)
+    shapes += behind_glasses
 
     radius_px = margin * size_px
     bounds = [s.bounds() for s in shapes]
@@ -218,7 +208,17 @@ def hidden_region(
         kept & (face.confidence >= SURE_CONFIDENCE), max(_KEEP_INSET_SHARE * size_px, 1)
     )
     mask &= ~_paste(inner, face.window_xyxy, window)
+    for shape in behind_glasses:
+        mask |= shape.cover(window)
     return window, mask
+
+
+def _behind_glasses(face: Face, words: Sequence[Wanted], spared: Sequence[Wanted]) -> list[Shape]:
+    """The band from eye to eye where eyes to be hidden are seen through glasses to be kept."""
+    wanted = {part for one in words for part in one.parts}
+    eyes = tuple(part for part in GROUPS["eyes"] if part in wanted and part != "glasses")
+    kept = any("glasses" in one.parts for one in spared)
+    return _point_shapes(face, "eyes") if kept and eyes and is_found(face, eyes) else []
 
 
 def _refuse_nothing(words: Sequence[Wanted], spared: Sequence[Wanted]) -> None:

@@ -39,10 +39,11 @@ class Blur(Hiding):
         h, w = mask.shape
         sigma_px = max(self.strength * size_px, _MIN_SIGMA_PX)
         # Blurring sums over f x f pixels instead of pixels costs the same for every head size.
-        f = max(int(sigma_px / _SMALL_SIGMA_PX), 1)
-        weight = _enlarge(_blur_sums(mask.view(np.uint8), f, sigma_px / f), f)[:h, :w]
+        f = min(max(int(sigma_px / _SMALL_SIGMA_PX), 1), max(h, w))
+        sigma = min(sigma_px / f, 2 * _SMALL_SIGMA_PX)  # more only where all is one block
+        weight = _enlarge(_blur_sums(mask.view(np.uint8), f, sigma), f)[:h, :w]
         for c in range(3):
-            sums = _blur_sums(np.where(mask, cut[..., c], np.uint8(0)), f, sigma_px / f)
+            sums = _blur_sums(np.where(mask, cut[..., c], np.uint8(0)), f, sigma)
             level = _enlarge(sums, f)[:h, :w] / np.maximum(weight, np.finfo(np.float32).tiny)
             np.copyto(cut[..., c], np.rint(level.clip(0, 255)).astype(np.uint8), where=mask)
 

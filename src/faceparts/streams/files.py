@@ -210,7 +210,9 @@ def _walk(
         passed = Counter()
     for entry in entries:
         if os.path.isdir(entry):
-            if recursive and not entry.name.startswith("."):
+            if recursive and entry.name.startswith("."):
+                passed["hidden folder"] += 1
+            elif recursive:
                 yield from _walk(entry, recursive, seen, passed)
         elif _is_picture(entry, passed):
             yield entry
