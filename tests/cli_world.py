@@ -86,7 +86,7 @@ def make_card(**changes: Any) -> ModelCard:
         "mean": (0.0, 0.0, 0.0),
         "std": (255.0, 255.0, 255.0),
         "margin": 0.25,
-        "trained_on": ("nothing",),
+        "trained_on": ("EasyPortrait",),
         "license": "Apache-2.0",
         "data_license": "none",
         "commercial_ok": True,

@@ -256,6 +256,7 @@ def test_two_models(net: Path, other_net: Path, data: Path) -> None:
     assert done.json["b"]["model"]["name"] == "learnt"
     done = call("evaluate", "--compare", net, other_net)
     assert done.code == 2 and "give --data NAME:ROOT:SPLIT and --protocol" in done.err
+    assert "no folder of a report" in done.err
 
 
 def test_reports_of_other_pictures_are_refused(net: Path, data: Path, tmp_path: Path) -> None:

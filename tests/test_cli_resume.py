@@ -146,7 +146,7 @@ def test_nothing_to_resume_is_a_new_run(
     ("arguments", "named"),
     [
         (("--margin", "0.2"), "margin: got 0.06 there, wanted 0.2"),
-        (("--effect", "mosaic"), "cells: got None there, wanted 6"),
+        (("--effect", "mosaic"), "effect: got 'solid' there, wanted 'mosaic'"),
         (("--keep", "hair"), "keep: got"),
         (("--no-recursive",), "recursive: got True there, wanted False"),
     ],

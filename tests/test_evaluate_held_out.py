@@ -42,6 +42,15 @@ def test_a_card_without_words_proves_nothing():
     assert check.status == "not proven" and "does not say" in check.reason
 
 
+def test_a_card_that_names_no_known_dataset_proves_nothing():
+    """A recipe on one's own folders says such as "12 photos", which may be of any dataset."""
+    check = check_by_name(replace(CARD, trained_on=("12 photos", "pairs")), "celebamask", "val")
+    assert check.status == "not proven" and "names no dataset that is known" in check.reason
+    assert "12 photos" in check.reason
+    card = replace(CARD, trained_on=("12 photos", "EasyPortrait"))
+    assert check_by_name(card, "celebamask", "val").status == "held out"
+
+
 def test_names_are_whole_words():
     card = replace(CARD, trained_on=("COFW", "helena", "celebamaskhq-like"))
     assert held_out.named_on_card(card, "lfw_parts") is None

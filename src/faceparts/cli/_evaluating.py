@@ -222,6 +222,11 @@ def _report_of(asked: Asked, name: str) -> dict[str, Any]:
     path = Path(name)
     if path.is_dir() or path.suffix == ".json":
         return compare.read_report(path)
+    if asked.data is None:
+        raise UsageError(
+            f"--compare {name}: no folder of a report; "
+            "to measure a model of that name now, give --data NAME:ROOT:SPLIT and --protocol NAME"
+        )
     return _measure(asked, name).report
 
 

@@ -163,7 +163,8 @@ def _difference(
         return f"got {report.get('verb')!r} there, wanted {verb!r}"
     now = json.loads(json.dumps(dict(settings)))
     then = dict(report.get("settings", {}))
-    for name in sorted((now.keys() | then.keys()) - FREE):
+    names = sorted((now.keys() | then.keys()) - FREE)
+    for name in sorted(names, key=lambda name: name != "effect"):  # the others follow
         if now.get(name) != then.get(name):
             return f"{name}: got {then.get(name)!r} there, wanted {now.get(name)!r}"
     nets, others = (

@@ -42,7 +42,7 @@ class Verbs(click.Group):
 @click.command(
     cls=Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 all done, 1 something failed, 2 usage, 130 interrupted "
+    epilog="Exit codes: 0 all done, 1 something failed, 2 usage, 3 not proven, 130 interrupted "
     "(Ctrl-C, SIGTERM). "
     "'faceparts anonymize' is 'faceparts hide'.",
 )

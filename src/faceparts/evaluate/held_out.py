@@ -4,7 +4,8 @@ Two checks, both made before any number is shown:
 
 1. *By name.* The card lists its training data in words. If they name the dataset and the split is
    no held-out one, the evaluation is refused. If they name it and the split is held out by its
-   name, the card alone proves nothing.
+   name, the card alone proves nothing; nor does one that names no known dataset at all ("my
+   photos"): those pictures may be anybody's.
 2. *By picture.* Lists of sha256 of training pictures (files, or pixels as `run_parts.hash_pixels`
    makes them): one picture of the evaluation in a list is enough to refuse. A training writes its
    own, ``data.json``, which also tells what the model was before: without the list of that one
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from faceparts import folder
 from faceparts.errors import BadData
 from faceparts.types import ModelCard
 
@@ -109,6 +111,14 @@ def check_by_name(card: ModelCard, dataset: str, split: str) -> Check:
             "not proven",
             f"{dataset} is a layout of folders, no dataset that the card of {card.name} could "
             "name; a list of the training pictures' sha256 would settle it (--trained-on-list)",
+        )
+    known = [name for name in folder.names("faceparts.datasets") if name not in FORMATS]
+    if not any(named_on_card(card, name) for name in known):
+        return Check(
+            "not proven",
+            f"the card of {card.name} names no dataset that is known here "
+            f"({card.trained_on[0]!r}); "
+            "a list of the training pictures' sha256 would settle it (--trained-on-list)",
         )
     line = named_on_card(card, dataset)
     if line is None:
