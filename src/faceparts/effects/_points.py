@@ -56,8 +56,11 @@ def seen_points(face: Face) -> dict[str, tuple[float, float]]:
 
 def is_found(face: Face, parts: tuple[str, ...]) -> bool:
     """Whether the parser found more than a speck of some of a face's parts."""
+    return bool(parts) and _is_find(face, float(np.count_nonzero(face.window_mask(*parts))))
+
+
+def _is_find(face: Face, area_px: float) -> bool:
     w, h = face.head.size_wh
-    area_px = np.count_nonzero(face.window_mask(*parts)) if parts else 0
     return bool(area_px >= max(FOUND_SHARE * w * h, 1))
 
 
@@ -73,9 +76,9 @@ def points_agree(face: Face) -> bool:
         parts = tuple(part for part in known if part in face.label_set.parts)
         if not points or not parts:
             continue
-        if not is_found(face, parts):
-            return False
         sums = cv2.moments(face.window_mask(*parts).view(np.uint8), binaryImage=True)
+        if not _is_find(face, sums["m00"]):
+            return False
         middle = np.array((sums["m10"], sums["m01"])) / sums["m00"] + 0.5 + face.window_xyxy[:2]
         apart_px = float(np.hypot(*(np.mean(points, axis=0) - middle)))
         if apart_px > limits[len(points) - 1] * head_size_px(face):
