@@ -77,9 +77,11 @@ def parse(source: Source, **options: Unpack[ParserOptions]) -> list[Face]:
     """
     known = tuple(sorted(options.items()))
     try:
-        parser = _cached_parser(known)
-    except TypeError:  # somebody's own detector or segmenter that cannot be hashed
+        hash(known)
+    except TypeError:  # somebody's own detector or segmenter: made anew each time
         parser = FaceParser(**options)
+    else:
+        parser = _cached_parser(known)
     picture = _read(source)
     return parse_translucent(parser.parse, picture.image, picture.alpha)
 

@@ -219,8 +219,8 @@ def _is_another(entry: Mapping[str, Any], started: float, item: InputFile) -> bo
     if _is_newer(started, item):
         return False
     state = state_of(item.path)
-    known = entry.get("input_mtime_ns", state["input_mtime_ns"])
-    return (entry.get("input_bytes"), known) != tuple(state.values())
+    same_time = entry.get("input_mtime_ns", state["input_mtime_ns"]) == state["input_mtime_ns"]
+    return entry.get("input_bytes") != state["input_bytes"] or not same_time
 
 
 def state_of(path: Path | None) -> dict[str, int | None]:

@@ -27,8 +27,8 @@ _WITNESSES = (
 """Points, the parts that they lie on, and how far the middles of both may be apart where one and
 where two points were seen, as a share of the head size. Of 24 upright faces of CelebAMask-HQ val
 noses were at most 0.11 apart, both corners of a mouth 0.06 and one corner 0.23. Of 20 upside down
-with upright points, 16 noses 0.14 to 0.30, and no lips were found where the points were, but for
-one face; each of the 20 had a nose or a mouth that was too far or not found."""
+18 noses were 0.14 to 0.30 apart and one was not found, and no lips were found where the points
+were, but for one face; each of the 20 had a nose or a mouth that was too far or not found."""
 
 
 def head_size_px(face: Face) -> float:
@@ -68,7 +68,10 @@ def points_agree(face: Face) -> bool:
     """Whether the parser found nose and mouth near the points that the detector saw of them.
 
     A point of which it found no part is doubted too. Points that were not seen, and parts that the
-    label set lacks, tell nothing.
+    label set lacks, tell nothing: the answer is then yes.
+
+    Raises:
+        ValueError: the head box has no area.
     """
     seen = seen_points(face)
     for names, known, limits in _WITNESSES:
