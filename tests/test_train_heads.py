@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from dataset_folders import draw, save
 from faceparts.errors import BadData
 from faceparts.train import heads
+from faceparts.train._head_losses import focal, giou_loss, points_loss
 from faceparts.train.config import Source
-from faceparts.train.heads import HeadsTask, focal, giou_loss, points_loss, targets
+from faceparts.train.heads import HeadsTask, targets
+from faceparts.train.nets.headnet import UNIT_PX
 from faceparts.train.scenes import Scene
 from train_world import HEADS, losses_of_learning, one_thread, write_world
 
@@ -186,7 +188,7 @@ def slow_points_loss(
             dx, dy, is_seen = target[n, 3 * p : 3 * p + 3, row, column]
             found = raw[n, 3 * p : 3 * p + 3, row, column]
             if is_seen == 1:
-                for gap in (found[:2] * heads.UNIT_PX - (dx, dy)) / side:
+                for gap in (found[:2] * UNIT_PX - (dx, dy)) / side:
                     small = abs(gap) < 0.05
                     off += weight * (0.5 * gap**2 / 0.05 if small else abs(gap) - 0.025)
                 seen += weight
@@ -203,7 +205,7 @@ def test_points_loss_against_slow_loops() -> None:
     target = rng.normal(0, 16, (2, 21, 3, 4))
     target[:, 2::3] = rng.choice([0, 1, np.nan], (2, 7, 3, 4))
     target[:, 0::3][np.isnan(target[:, 2::3])] = np.nan
-    target[0, :2, 0, 0] = raw[0, :2, 0, 0] * heads.UNIT_PX + 0.1  # the smooth part
+    target[0, :2, 0, 0] = raw[0, :2, 0, 0] * UNIT_PX + 0.1  # the smooth part
     target[0, 2, 0, 0] = 1
     box, strength = rng.uniform(2, 9, (2, 4, 3, 4)), rng.uniform(0, 1, (2, 1, 3, 4))
     strength[strength < 0.3] = 0
@@ -272,9 +274,9 @@ class Knows(nn.Module):
     def __init__(self, batch: heads.Batch, shift: float) -> None:
         super().__init__()
         heat = torch.where(batch.heat == 1, 8.0, -8.0 + 0 * batch.heat)
-        edges = (batch.box.clamp_min(0.1) / heads.UNIT_PX).log()
+        edges = (batch.box.clamp_min(0.1) / UNIT_PX).log()
         points = batch.points.nan_to_num(0).view(2, 7, 3, 16, 16).clone()
-        points[:, :, :2] /= heads.UNIT_PX
+        points[:, :, :2] /= UNIT_PX
         points[:, :, 2] = points[:, :, 2] * 16 - 8
         self.raw = torch.cat([heat, edges, points.view(2, 21, 16, 16)], dim=1) + shift
 

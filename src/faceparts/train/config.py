@@ -178,7 +178,7 @@ class Recipe:
         negatives: folder below the data root with pictures without people (heads only).
         init: shipped model or ONNX file to start from, or published weights of an encoder
             (``"efficientnet_lite0"``, see `train.pretrained`); empty = from scratch.
-        distill: a teacher (parts only).
+        distill: a teacher (parts; heads, without a temperature).
         val: what `Task.validate` looks at while training; never trained on.
         card: what the exported file says about itself.
     """

@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from faceparts import folder, labels
 from faceparts.datasets._pairs import read_rgb
 from faceparts.errors import BadData, BadRecipe
 from faceparts.train import augment, scenes
+from faceparts.train._head_losses import edges_of, focal, giou_loss, points_loss, taught_loss
+from faceparts.train._heads_teacher import HeadTeacher, load_teacher
 from faceparts.train.clean import sort_sides
-from faceparts.train.config import Phase, Recipe, Source
+from faceparts.train.config import Distill, Phase, Recipe, Source
 from faceparts.train.inputs import device_of, to_input
-from faceparts.train.nets.headnet import POINT_CHANNELS, STRIDE, UNIT_PX
+from faceparts.train.nets.headnet import POINT_CHANNELS, STRIDE
 from faceparts.train.occlude import Occluders, load_occluders
 from faceparts.train.scenes import Scene
 from faceparts.types import Image
@@ -37,7 +38,8 @@ class Batch:
 
     ``heat`` is the target heat; ``care`` is 0 where nothing is asked; ``box`` the four edge
     distances in pixels, ``strength`` how much a cell's box counts; ``points`` dx, dy in pixels and
-    visibility, ``nan`` where unknown; ``keys`` the pictures that the scenes are made of.
+    visibility, ``nan`` where unknown; ``keys`` the pictures that the scenes are made of; ``taught``
+    (N, 26, h, w) what the teacher says, if there is one.
     """
 
     images: Tensor
@@ -47,19 +49,25 @@ class Batch:
     strength: Tensor
     points: Tensor
     keys: tuple[str, ...] = ()
+    taught: Tensor | None = None
 
 
 def make_task(recipe: Recipe, root: Path, *, quiet: bool = False) -> HeadsTask:
     """The task of recipes with ``task = "heads"``; it reads its data without a bar anyway.
 
     Raises:
-        BadRecipe: the recipe asks for losses of the parts task.
+        BadRecipe: the recipe asks for what only the parts task has: losses, votes, answers, a
+            temperature.
         BadData: a source is missing or damaged.
     """
     if recipe.loss:
         raise BadRecipe(
             f"{recipe.name}: 'loss' is for task 'parts'; heads have a loss of their own"
         )
+    if any(s.vote or s.answers for s in (*recipe.data, *recipe.val)):
+        raise BadRecipe(f"{recipe.name}: 'vote' and 'answers' are for task 'parts'; take them out")
+    if recipe.distill.temperature != Distill().temperature:
+        raise BadRecipe(f"{recipe.name}: distill: temperature is for task 'parts'; take it out")
     return HeadsTask(recipe, root)
 
 
@@ -100,6 +108,9 @@ class HeadsTask:
         self.occluders: Occluders | None = None
         if recipe.occluders:
             self.occluders = load_occluders(root / recipe.occluders, held_back=False)
+        self.teacher: HeadTeacher | None = None
+        if recipe.distill.model:
+            self.teacher = load_teacher(recipe.distill.model, root)
 
     def batch(self, step: int, phase: Phase) -> Batch:
         """The batch of a step; the same step gives the same batch, whatever came before.
@@ -117,7 +128,9 @@ class HeadsTask:
         heat, care, box, strength, points = (
             torch.from_numpy(np.stack(m)) for m in zip(*maps, strict=True)
         )
-        return Batch(to_input(np.stack(images)), heat, care, box, strength, points, tuple(keys))
+        pictures = np.stack(images)
+        taught = self.teacher.batch(pictures) if self.teacher else None
+        return Batch(to_input(pictures), heat, care, box, strength, points, tuple(keys), taught)
 
     def _scene(self, size_px: int, rng: np.random.Generator, keys: list[str]) -> Scene:
         """One scene; the names of the pictures in it are added to ``keys``."""
@@ -157,11 +170,15 @@ class HeadsTask:
         raw = net(batch.images).float()
         heat = focal(raw[:, :1], batch.heat, batch.care)
         count = batch.strength.sum().clamp_min(1)
-        edges = torch.exp(raw[:, 1:5].clamp(-6, 6)) * UNIT_PX
-        box = (giou_loss(edges, batch.box) * batch.strength[:, 0]).sum() / count
+        box = (giou_loss(edges_of(raw), batch.box) * batch.strength[:, 0]).sum() / count
         points = points_loss(raw[:, 5:], batch.points, batch.box, batch.strength)
         total = heat + 2 * box + 0.5 * points
-        return total, {"heat": heat.item(), "box": box.item(), "points": points.item()}
+        found = {"heat": heat.item(), "box": box.item(), "points": points.item()}
+        if batch.taught is not None:
+            distill = taught_loss(raw, batch.taught)
+            total = total + self.recipe.distill.weight * distill
+            found["distill"] = distill.item()
+        return total, found
 
     @torch.no_grad()
     def validate(self, net: nn.Module) -> dict[str, float]:
@@ -274,51 +291,6 @@ def targets(scene: Scene, size_px: int) -> tuple[NDArray[np.float32], ...]:
     inside_box = (box > 0.5).all(axis=0, keepdims=True)
     strength = np.where((heat > 0.5) & inside_box, heat, 0).astype(np.float32)
     return heat, care, box, strength, points
-
-
-def focal(logits: Tensor, target: Tensor, care: Tensor) -> Tensor:
-    """Penalty-reduced focal loss of CornerNet/CenterNet, a head's mean."""
-    probs = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
-    centre = (target == 1).float()
-    wanted = -torch.log(probs) * (1 - probs) ** 2 * centre
-    unwanted = -torch.log(1 - probs) * probs**2 * (1 - target) ** 4 * (1 - centre)
-    return ((wanted + unwanted) * care).sum() / centre.sum().clamp_min(1)
-
-
-def giou_loss(edges: Tensor, target: Tensor) -> Tensor:
-    """1 - generalised IoU of boxes given by edge distances, (N, 4, h, w) -> (N, h, w)."""
-    left, top, right, bottom = edges.unbind(1)
-    tl, tt, tr, tb = target.unbind(1)
-    inner = (torch.minimum(left, tl) + torch.minimum(right, tr)).clamp_min(0) * (
-        torch.minimum(top, tt) + torch.minimum(bottom, tb)
-    ).clamp_min(0)
-    outer = (torch.maximum(left, tl) + torch.maximum(right, tr)) * (
-        torch.maximum(top, tt) + torch.maximum(bottom, tb)
-    )
-    union = (left + right) * (top + bottom) + (tl + tr) * (tt + tb) - inner
-    return 1 - inner / union.clamp_min(1e-6) + (outer - union) / outer.clamp_min(1e-6)
-
-
-def points_loss(raw: Tensor, target: Tensor, box: Tensor, strength: Tensor) -> Tensor:
-    """Distance of seen points relative to the head + cross entropy of the visibility."""
-    n, _, h, w = raw.shape
-    raw, target = raw.view(n, 7, 3, h, w), target.view(n, 7, 3, h, w)
-    size = ((box[:, 0] + box[:, 2]) * (box[:, 1] + box[:, 3])).clamp_min(1).sqrt()
-    seen = (target[:, :, 2] == 1).float() * strength
-    aim = torch.nan_to_num(target[:, :, :2])
-    off = F.smooth_l1_loss(
-        raw[:, :, :2] * UNIT_PX / size[:, None, None],
-        aim / size[:, None, None],
-        reduction="none",
-        beta=0.05,
-    ).sum(2)
-    known = (~torch.isnan(target[:, :, 2])).float() * strength
-    visible = F.binary_cross_entropy_with_logits(
-        raw[:, :, 2], torch.nan_to_num(target[:, :, 2]), reduction="none"
-    )
-    return (off * seen).sum() * 4 / seen.sum().clamp_min(1) + (
-        visible * known
-    ).sum() / known.sum().clamp_min(1)
 
 
 def _peaks(heat: NDArray[np.float32], least: float) -> NDArray[np.float64]:

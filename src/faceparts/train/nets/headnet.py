@@ -13,13 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faceparts.train.nets._blocks import Residual, conv, init_weights
+from faceparts.train.nets._blocks import Residual, conv, init_weights, separable
 
 STRIDE = 4
 UNIT_PX = 16.0
 """Edge distances are ``UNIT_PX * exp(raw)`` input pixels."""
 WIDTHS = (16, 32, 64, 96, 128, 128)
 DEPTHS = (0, 1, 1, 1, 0)
+LIGHT_DEPTHS = (0, 1, 2, 1, 0)
+LIGHT_LEVELS = 3
+"""Levels, from the largest maps, whose 3 x 3 convolutions are separable in a light net: there is
+most of the arithmetic, and least of the weights."""
+
 POINT_CHANNELS = 21
 
 
@@ -28,18 +33,31 @@ class HeadNet(nn.Module):
 
     Channels: heat logit, four log edge distances, then dx, dy (in `UNIT_PX`), visibility logit for
     each of the seven points.
+
+    Args:
+        widths: channels of the stem and of the stages.
+        depths: residual pairs of each stage.
+        light: levels, from the largest maps, whose convolutions at stride 1 are separable.
     """
 
-    def __init__(self, widths: tuple[int, ...] = WIDTHS, depths: tuple[int, ...] = DEPTHS) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, ...] = WIDTHS,
+        depths: tuple[int, ...] = DEPTHS,
+        light: int = 0,
+    ) -> None:
         super().__init__()
+        units = [separable if level < light else conv for level in range(len(depths))]
         self.stem = conv(3, widths[0], 3, 2)
         self.stages = nn.ModuleList(
-            nn.Sequential(conv(a, b, 3, 2), *(Residual(b) for _ in range(n)))
-            for a, b, n in zip(widths, widths[1:], depths, strict=False)
+            nn.Sequential(conv(a, b, 3, 2), *(Residual(b, unit) for _ in range(n)))
+            for a, b, n, unit in zip(widths[:-1], widths[1:], depths, units, strict=True)
         )
         self.laterals = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths[1:]))
-        self.decode = nn.ModuleList(conv(a, a) for a in widths[1:-1])
-        self.head = conv(widths[1], 48)
+        self.decode = nn.ModuleList(
+            unit(a, a) for a, unit in zip(widths[1:-1], units[:-1], strict=True)
+        )
+        self.head = units[0](widths[1], 48)
         self.out = nn.Conv2d(48, 5 + POINT_CHANNELS, 1)
         init_weights(self)
         nn.init.normal_(self.out.weight, std=0.01)
@@ -81,8 +99,12 @@ class HeadNetExport(nn.Module):
         return heat, box, torch.cat(columns, dim=1)
 
 
-def build(outputs: int) -> nn.Module:
-    """headnet; ``outputs`` must be 26 (heat, 4 edges, 7 points of 3)."""
+def build(outputs: int, light: bool = False) -> nn.Module:
+    """headnet; ``light`` takes about half of the time.
+
+    Raises:
+        ValueError: ``outputs`` is not 26 (heat, 4 edges, 7 points of 3).
+    """
     if outputs != 5 + POINT_CHANNELS:
         raise ValueError(f"headnet: got {outputs} outputs, wanted {5 + POINT_CHANNELS}")
-    return HeadNet()
+    return HeadNet(depths=LIGHT_DEPTHS, light=LIGHT_LEVELS) if light else HeadNet()
