@@ -185,9 +185,14 @@ def test_help_and_a_refusal_as_a_process(tmp_path: Path) -> None:
     assert done.code == 0
     assert "--checkpoint [best|last]" in done.out.decode()
     refused = call_process("export", tmp_path, "-o", tmp_path / "models")
-    assert refused.code == 1
-    assert "not the folder of a training" in refused.err
+    assert refused.code == 2
+    assert "not the folder of a net's training, it has no recipe.json" in refused.err
     assert "Traceback" not in refused.err
+    (tmp_path / "recipe.json").write_text("{")
+    damaged = call_process("export", tmp_path, "-o", tmp_path / "models")
+    assert damaged.code == 1
+    assert "BadRecipe" in damaged.err
+    assert "recipe.json: not readable (" in damaged.err
 
 
 def test_int8_and_metrics(tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_unknown_detector_and_model(photos: Path, tmp_path: Path) -> None:
     assert done.code == 2
     assert "no weights named 'no-such-net'" in done.err
     done = call("hide", photos, *where, tmp_path / "no.onnx")
-    assert done.code == 1
+    assert done.code == 2
     assert "no such weights file" in done.err
     assert not (tmp_path / "out").exists()
 

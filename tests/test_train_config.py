@@ -15,7 +15,7 @@ import pytest
 from faceparts import folder
 from faceparts.cli.main import main
 from faceparts.cli.train import require_writable
-from faceparts.errors import BadRecipe, UnwritableOutput
+from faceparts.errors import BadRecipe, UnwritableOutput, UsageError
 from faceparts.train import config
 
 SHIPPED = sorted(
@@ -88,7 +88,7 @@ def test_a_recipe_is_a_file_or_a_shipped_name(tmp_path: Path) -> None:
     path.write_text("")
     assert config.find_recipe(str(path)) == path
     with pytest.raises(
-        BadRecipe, match=r"^nope: no such recipe file; shipped recipes: .*headnet, "
+        UsageError, match=r"^nope: no such recipe file; shipped recipes: .*headnet, "
     ):
         config.find_recipe("nope")
 

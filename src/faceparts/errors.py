@@ -35,3 +35,11 @@ class BadRecipe(FacePartsError, ValueError):
 
 class UsageError(FacePartsError, ValueError):
     """The command line asks for something that cannot be done; exit code 2."""
+
+
+class MissingWeights(BadWeights, UsageError):
+    """The weights file that was named is not there."""
+
+
+class MissingRecipe(BadRecipe, UsageError):
+    """The recipe, or the folder of a training, that was named is not there."""

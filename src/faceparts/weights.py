@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from faceparts import cards
-from faceparts.errors import BadWeights, UnknownName, UsageError
+from faceparts.errors import BadWeights, MissingWeights, UnknownName, UsageError
 from faceparts.types import ModelCard
 
 MODELS = Path(__file__).parent / "models"
@@ -62,7 +62,8 @@ def find(name_or_path: str | Path, *, precision: str = "auto", device: str = "cp
 
     Raises:
         UnknownName: no such net is shipped, or not in this precision; the message lists what is.
-        BadWeights: there is no such file, or a shipped file does not match ``SHA256SUMS``.
+        MissingWeights: there is no such file.
+        BadWeights: a shipped file does not match ``SHA256SUMS``.
         UsageError: an unknown precision, or the device is not there.
     """
     if precision not in ("auto", *_SUFFIXES):
@@ -70,7 +71,7 @@ def find(name_or_path: str | Path, *, precision: str = "auto", device: str = "cp
     path = Path(name_or_path)
     if isinstance(name_or_path, Path) or path.suffix or len(path.parts) > 1:
         if not path.is_file():
-            raise BadWeights(
+            raise MissingWeights(
                 f"{path}: no such weights file; give an ONNX file or a name from 'faceparts models'"
             )
         return path
@@ -266,7 +267,9 @@ def open_net(
     opened = session(path, threads=threads, device=device)
     card = _card_of(opened, path)
     if card.task != task:
-        raise BadWeights(f"{path}: is a net for {card.task!r}, wanted one for {task!r}")
+        raise BadWeights(
+            f"{path}: is a net for {card.task!r}, wanted one for {task!r}; see 'faceparts models'"
+        )
     inputs = opened.get_inputs()
     shape = _shape(inputs[0])
     takes_bytes = inputs[0].type == "tensor(uint8)"

@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from faceparts import weights
 from faceparts.cli._shares import parse_share
-from faceparts.errors import BadRecipe, UsageError
+from faceparts.errors import BadRecipe, MissingRecipe, UsageError
 
 if TYPE_CHECKING:
     from faceparts.train.config import Recipe
@@ -85,13 +85,7 @@ def export(
 
     if int8 and data is None:
         raise UsageError("--int8 needs --data: the folder that the recipe's datasets lie in")
-    try:
-        table = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadRecipe(
-            f"{run}: not the folder of a training (recipe.json: {error}); "
-            "give the one that 'faceparts train -o' wrote"
-        ) from error
+    table = _read_table(run / "recipe.json")
     recipe = config.recipe_from_table(table, str(run / "recipe.json"))
     results = read_metrics(metrics) if metrics else {}
     mixed = parse_share(mix, "--mix", below=1) if mix else None
@@ -122,6 +116,27 @@ def export(
     for path in written[: 2 if int8 else 1]:
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    """The recipe that a training has kept in its folder, unchecked.
+
+    Raises:
+        MissingRecipe: there is none.
+        BadRecipe: not readable as JSON.
+    """
+    try:
+        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingRecipe(
+            f"{path.parent}: not the folder of a net's training, it has no {path.name}; give the "
+            "one that 'faceparts train -o' wrote (a forest or headpose.npz needs no export)"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise BadRecipe(
+            f"{path}: not readable ({error}); give the folder that 'faceparts train -o' wrote"
+        ) from error
+    return table
 
 
 def require_free(paths: Sequence[Path], *, force: bool) -> None:

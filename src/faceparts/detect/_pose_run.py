@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from faceparts import weights
 from faceparts.detect._grouping import MissingExtra
-from faceparts.errors import BadWeights, UsageError
+from faceparts.errors import BadWeights, MissingWeights, UsageError
 
 Shape = tuple[int | None, ...]
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -53,7 +53,7 @@ def open_model(path: Path, *, threads: int | None = None, device: str = "cpu") -
         MissingExtra: a TFLite file without LiteRT; the message says how to install it.
     """
     if not path.is_file():
-        raise BadWeights(f"{path}: no such weights file")
+        raise MissingWeights(f"{path}: no such weights file; check the spelling")
     is_tflite = path.suffix.lower() == ".tflite"
     opened = (_open_tflite if is_tflite else _open_onnx)(path, threads, device)
     shape = opened.input_shape

@@ -137,7 +137,7 @@ class Keypoints:
         if not 0 <= threshold <= 1:
             raise UsageError(f"min_score: got {min_score}, wanted 0..1")
         if rule not in RULES:
-            raise UsageError(f"rule: got {rule!r}, wanted one of {', '.join(RULES)}")
+            raise UsageError(f"head rule: got {rule!r}, wanted one of {', '.join(RULES)}")
         if box_px is not None and not 1 <= box_px <= MAX_BOX_PX:
             raise UsageError(f"box_px: got {box_px}, wanted 1 to {MAX_BOX_PX}")
         if not 0.1 <= factor <= 100:

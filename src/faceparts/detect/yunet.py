@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from faceparts.crops import check_image
 from faceparts.detect._tiles import scale_image
-from faceparts.errors import BadWeights, UsageError
+from faceparts.errors import BadWeights, MissingWeights, UsageError
 from faceparts.images import rgb_to_bgr
 from faceparts.types import POINTS, Head, Image
 
@@ -71,7 +71,7 @@ class YuNet:
         if max_side_px < 32:
             raise UsageError(f"max_side_px: got {max_side_px}, wanted at least 32")
         if not path.is_file():
-            raise BadWeights(f"{path}: no such weights file")
+            raise MissingWeights(f"{path}: no such weights file; check the spelling")
         self._max_side_px = max_side_px
         level = cv2.utils.logging.getLogLevel()
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts import cards, labels, weights
-from faceparts.errors import BadWeights, UsageError
+from faceparts.errors import BadWeights, MissingWeights, UsageError
 from faceparts.segment import _features
 from faceparts.segment._cleanup import Cleanup
 from faceparts.segment._trees import BLOCK_PIXELS, Trees
@@ -296,7 +296,9 @@ def read(path: str | Path) -> Forest:
         label_set_of(card.label_set, forest.parts)
     except OSError as error:
         why = error.strerror or error
-        raise BadWeights(f"{path}: no such weights file, or it cannot be read ({why})") from None
+        raise MissingWeights(
+            f"{path}: no such weights file, or it cannot be read ({why})"
+        ) from None
     except BadWeights:
         raise
     except KeyError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from faceparts import folder, labels
-from faceparts.errors import BadRecipe
+from faceparts.errors import BadRecipe, MissingRecipe
 from faceparts.train._names import check_name
 from faceparts.train._teaching import check_teaching
 
@@ -261,13 +261,13 @@ def find_recipe(name_or_path: str) -> Path:
     """The file of a shipped recipe, or the path as it was given.
 
     Raises:
-        BadRecipe: neither a shipped name nor a file; the message lists the names.
+        MissingRecipe: neither a shipped name nor a file; the message lists the names.
     """
     shipped = {p.stem: p for p in sorted(RECIPES.glob("*.toml"))}
     path = shipped.get(name_or_path, Path(name_or_path))
     if not path.is_file():
         names = ", ".join(shipped)
-        raise BadRecipe(f"{name_or_path}: no such recipe file; shipped recipes: {names}")
+        raise MissingRecipe(f"{name_or_path}: no such recipe file; shipped recipes: {names}")
     return path
 
 
