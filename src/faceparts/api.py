@@ -41,6 +41,7 @@ class ParserOptions(TypedDict, total=False):
     min_score: float | None
     min_score_share: float
     turned: bool
+    cut: bool
     threads: int | None
     device: str
     precision: str
@@ -136,7 +137,7 @@ def hide(
     Args:
         source: see `parse`.
         faces: what `parse` found in this very picture; ``None`` = look now, for more than `parse`
-            does by default: at half of its threshold, and turned.
+            does by default: at half of its threshold, turned, and beyond the borders.
         effect: ``"solid"``, ``"mosaic"`` or ``"blur"``.
         what: ``"face"``, ``"head"``, ``"eyes"`` or part names with commas between.
         keep: parts to leave visible.
@@ -174,6 +175,7 @@ def hide(
             min_score=min_score,
             min_score_share=HIDE_SCORE_SHARE,
             turned=turned,
+            cut=True,
             long_hair=False,
         )
         faces = parse_translucent(look, picture.image, picture.alpha)

@@ -60,6 +60,7 @@ class FaceParser:
             more that are none. A detector without a card keeps its own.
         turned: where ``headnet`` is sure of no head, look at the picture turned by quarter turns
             too.
+        cut: look once more for large heads that the borders of the picture cut; with ``headnet``.
         threads: processor threads for the nets; ``None`` = all cores that the process may use.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         precision: ``"int8"``, ``"fp32"`` or ``"auto"``; for shipped weights.
@@ -88,6 +89,7 @@ class FaceParser:
         min_score: float | None = None,
         min_score_share: float = 1.0,
         turned: bool = False,
+        cut: bool = False,
         threads: int | None = None,
         device: str = "cpu",
         precision: str = "auto",
@@ -113,6 +115,7 @@ class FaceParser:
                 min_score=min_score,
                 min_score_share=min_score_share,
                 turned=turned,
+                cut=cut,
             ).detector
         elif detector_weights is not None:
             raise UsageError("detector_weights: only for a detector given by name")

@@ -35,6 +35,7 @@ def change(
     *,
     min_score_share: float = 1.0,
     turned: bool = False,
+    cut: bool = False,
     long_hair: bool = True,
     contact_sheet: Path | None = None,
 ) -> int:
@@ -45,7 +46,7 @@ def change(
         long_hair: see `FaceParser`; what hides faces never looks for it.
         contact_sheet: file for all results small on one picture.
         min_score_share: factor on the detector's own threshold where ``--min-score`` is not given.
-        turned: see `FaceParser`.
+        turned, cut: see `FaceParser`.
 
     Returns:
         The exit code.
@@ -58,7 +59,7 @@ def change(
     effect = make_effect(effect_name, chosen)
     long_hair = long_hair and not isinstance(effect, Hiding)
     parser = open_parser(
-        common, min_score_share=min_score_share, turned=turned, long_hair=long_hair
+        common, min_score_share=min_score_share, turned=turned, cut=cut, long_hair=long_hair
     )
     has_alpha = try_out(effect, parser.label_set) == _RGBA_CHANNELS
     settings = {

@@ -42,6 +42,7 @@ def open_parser(
     *,
     min_score_share: float = 1.0,
     turned: bool = False,
+    cut: bool = False,
     long_hair: bool = True,
 ) -> Opened:
     """Open detector and parser.
@@ -49,13 +50,13 @@ def open_parser(
     Args:
         min_score_share: factor on the threshold on the detector's card where ``--min-score`` is
             not given; a detector without a card keeps its own.
-        turned, long_hair: see `FaceParser`.
+        turned, cut, long_hair: see `FaceParser`.
 
     Raises:
         UnknownName, BadWeights, UsageError: see `faceparts.weights.open_net`.
     """
     detector, min_score, models = open_detector(
-        common, min_score_share=min_score_share, turned=turned
+        common, min_score_share=min_score_share, turned=turned, cut=cut
     )
     path = weights.find(common.model, precision=common.precision, device=common.device)
     parser = FaceParser(
@@ -70,7 +71,7 @@ def open_parser(
 
 
 def open_detector(
-    common: Common, *, min_score_share: float = 1.0, turned: bool = False
+    common: Common, *, min_score_share: float = 1.0, turned: bool = False, cut: bool = False
 ) -> tuple[HeadDetector, Scores, list[dict[str, str]]]:
     """Open the detector alone: it, the score from which heads count, and its files for the report.
 
@@ -93,6 +94,7 @@ def open_detector(
         min_score=common.min_score,
         min_score_share=min_score_share,
         turned=turned,
+        cut=cut,
         options=common.detector_options,
     )
     return opened.detector, opened.min_score, [describe(path) for path in opened.files]

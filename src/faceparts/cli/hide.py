@@ -48,7 +48,14 @@ def hide(
     from faceparts.cli._change import change
 
     return change(
-        "hide", common, writing, effect, chosen, min_score_share=HIDE_SCORE_SHARE, turned=turned
+        "hide",
+        common,
+        writing,
+        effect,
+        chosen,
+        min_score_share=HIDE_SCORE_SHARE,
+        turned=turned,
+        cut=True,
     )
 
 

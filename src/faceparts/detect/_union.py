@@ -10,7 +10,9 @@ from typing import Protocol, runtime_checkable
 
 from faceparts import folder, weights
 from faceparts.crops import check_image
+from faceparts.detect._cut import CutToo
 from faceparts.detect._fuse import fuse
+from faceparts.detect.headnet import HeadNet
 from faceparts.detect.turned import TurnedIfUnsure
 from faceparts.errors import UsageError
 from faceparts.types import Head, HeadDetector, Image
@@ -142,6 +144,7 @@ def open_detector(
     min_score: float | None = None,
     min_score_share: float = 1.0,
     turned: bool = False,
+    cut: bool = False,
     options: Mapping[str, object] | None = None,
 ) -> OpenedDetector:
     """Open a detector by name, or several joined by ``+``.
@@ -153,6 +156,7 @@ def open_detector(
             detector without a card keeps its own.
         turned: where ``headnet`` is sure of no head it also looks at the picture turned by quarter
             turns; heads in those count from its whole threshold on.
+        cut: ``headnet`` also looks for heads that the borders of the picture cut.
         options: further keywords of ``load``; each goes to all detectors that have it.
 
     Raises:
@@ -184,11 +188,12 @@ def open_detector(
             scores[one] = min_score_share * card.threshold
             if min_score_share != 1:
                 part = load(path, min_score=scores[one], **common, **own)
+        net = part
         if turned and one == TURNS and "turned" not in names and card is not None:
             part = TurnedIfUnsure(
                 part, min_score=card.threshold if min_score is None else min_score
             )
-        parts[one] = part
+        parts[one] = CutToo(part, net) if cut and isinstance(net, HeadNet) else part
         used += getattr(part, "further_files", ())
     files_used = tuple(dict.fromkeys(used))
     if len(names) == 1:

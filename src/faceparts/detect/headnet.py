@@ -28,6 +28,7 @@ from faceparts.detect._tiles import (
     far_views,
     framed_view,
     is_cut,
+    mirrored_view,
     stack_padded,
     views,
 )
@@ -69,6 +70,9 @@ and what only the first saw counts less, but is not lost."""
 
 SAME_CLOSE_UP_IOU = 0.3
 """Overlap from which a close-up that two looks saw is taken for one head."""
+
+CUT_INSIDE = 0.2
+"""A head that a border cuts counts if at least this share of its box lies in the picture."""
 
 _CHANNELS = {"heat": 1, "box": 4, "points": 3 * len(POINTS)}
 _BATCH = 4
@@ -251,12 +255,22 @@ class HeadNet:
         found = prefer_far(found, far, close_up_px)
         found = found.take(found.scores >= self._threshold)
         best = found.take(suppress(found.boxes_xyxy, found.scores))
-        return [
-            Head((float(x0), float(y0), float(x1), float(y1)), score, marks, "headnet")
-            for (x0, y0, x1, y1), score, marks in zip(
-                best.boxes_xyxy, best.scores, best.points.astype(np.float32), strict=True
-            )
-        ]
+        return _heads(best)
+
+    def detect_cut(self, image: Image) -> list[Head]:
+        """Heads that a border of the picture cuts, best first, for `hide`: one more look.
+
+        A large head of which the picture shows a half or a quarter is often missed, or only its
+        nose and mouth are boxed. Continued by its mirror image it looks like a whole one.
+
+        Raises:
+            ValueError, BadWeights: see `detect`.
+        """
+        check_image(image)
+        found = self._look_far(mirrored_view(image))
+        found = found.take(found.scores >= self._threshold)
+        found = found.take(_reach_in(found.boxes_xyxy, image.shape[1], image.shape[0]))
+        return _heads(found.take(suppress(found.boxes_xyxy, found.scores)))
 
     def _look_far(self, far: View) -> Candidates:
         """What is large in a view that shows the whole picture small."""
@@ -287,6 +301,24 @@ class HeadNet:
             )
             for i, view in enumerate(some)
         ]
+
+
+def _heads(found: Candidates) -> list[Head]:
+    return [
+        Head((float(x0), float(y0), float(x1), float(y1)), score, marks, "headnet")
+        for (x0, y0, x1, y1), score, marks in zip(
+            found.boxes_xyxy, found.scores, found.points.astype(np.float32), strict=True
+        )
+    ]
+
+
+def _reach_in(boxes_xyxy: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
+    """Which boxes (N, 4) a border of the picture cuts, `CUT_INSIDE` of them or more inside."""
+    limits = np.array([width, height, width, height], np.float64)
+    inside = np.clip(boxes_xyxy, 0, limits)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (inside, boxes_xyxy)]
+    cut = (inside != boxes_xyxy).any(axis=1)
+    return np.asarray(cut & (areas[0] >= CUT_INSIDE * areas[1]))
 
 
 def load(
