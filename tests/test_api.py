@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from PIL import Image as Pil
 
 import faceparts
 from faceparts import api, weights
+from faceparts._icc import clean
 from faceparts.detect.headnet import HeadNet
 from faceparts.errors import UnknownName, UnreadableImage, UsageError
+from faceparts.images import read_picture
 from faceparts.types import Head
+from stored_pictures import SRGB
 
 DISKS = [(102.0, 102.0, 30.0), (402.0, 202.0, 32.0)]
 
@@ -32,9 +36,9 @@ def models(tmp_path_factory, monkeypatch, make_parser, make_heads, head_card) ->
         )
     )
     monkeypatch.setattr(weights, "MODELS", folder)
-    api._cached_parser.cache_clear()
+    api._made_parser.cache_clear()
     yield folder
-    api._cached_parser.cache_clear()
+    api._made_parser.cache_clear()
 
 
 @pytest.fixture
@@ -180,9 +184,9 @@ def test_alpha_and_colour_profile_come_back(image):
         assert (hidden[int(y - radius / 2) : int(y + radius / 2), int(x), 3] == 255).all()
     np.testing.assert_array_equal(hidden[:40, :, 3], alpha[:40])
     drawn = Pil.fromarray(rgba)
-    drawn.info["icc_profile"] = b"profile"
+    drawn.info["icc_profile"] = SRGB
     result = faceparts.hide(drawn)
-    assert result.mode == "RGBA" and result.info["icc_profile"] == b"profile"
+    assert result.mode == "RGBA" and result.info["icc_profile"] == clean(SRGB)
     np.testing.assert_array_equal(np.asarray(result), hidden)
     with Pil.open(io.BytesIO(faceparts.hide(encoded(rgba, "PNG")))) as opened:
         np.testing.assert_array_equal(np.asarray(opened), hidden)
@@ -294,9 +298,46 @@ def bitmap(rgba: np.ndarray) -> bytes:
         ("solid", {"margin": "x"}, "margin: got 'x', wanted a value of type float"),
         ("mosaic", {"cells": 2.5}, "cells: got 2.5, wanted a value of type int"),
         ("solid", {"what": 3}, "what: got 3, wanted a value of type str"),
+        ("solid", {"margin": True}, "margin: got True, wanted a value of type float"),
     ],
 )
 def test_fields_of_other_types_are_refused(image, effect, given, message):
     with pytest.raises(UsageError, match=message):
         faceparts.hide(image, [], effect=effect, **given)
     faceparts.hide(image, [], margin=0)  # a whole number is a number
+    faceparts.hide(image, [], effect="mosaic", cells=np.int64(4), margin=np.float32(0.1))
+
+
+def test_one_parser_serves_all_threads(image):
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: boxes(faceparts.parse(image)), range(8)))
+    assert found == [found[0]] * 8 and len(found[0]) == 2
+    assert api._made_parser.cache_info().misses == 1
+
+
+def test_pillow_pictures_are_read_as_files_are(image):
+    """A palette's transparency and profile; damage; and an empty channel of transparency."""
+    drawn = Pil.fromarray(image).quantize(32)
+    stored = io.BytesIO()
+    drawn.save(stored, "PNG", transparency=drawn.getpixel((0, 0)), icc_profile=SRGB)
+    with Pil.open(io.BytesIO(stored.getvalue())) as opened:
+        result = faceparts.hide(opened)
+    assert result.mode == "RGBA" and result.info["icc_profile"] == clean(SRGB)
+    with Pil.open(io.BytesIO(faceparts.hide(stored.getvalue()))) as same:
+        np.testing.assert_array_equal(np.asarray(result), np.asarray(same.convert("RGBA")))
+    cut = encoded(np.dstack([image, image[..., 0]]), "PNG")
+    cut = cut[: len(cut) // 2]
+    with Pil.open(io.BytesIO(cut)) as opened, pytest.raises(UnreadableImage, match="Pillow"):
+        faceparts.hide(opened)
+
+
+def test_a_file_name_must_not_be_empty():
+    with pytest.raises(UnreadableImage, match="the file name is empty"):
+        faceparts.parse("")
+
+
+def test_bitmaps_with_an_empty_alpha_channel_are_opaque(image):
+    rgba = np.dstack([image, np.zeros(image.shape[:2], np.uint8)])
+    assert read_picture(bitmap(rgba)).notes == ("empty alpha channel left out",)
+    seen = np.asarray(Pil.open(io.BytesIO(faceparts.hide(bitmap(rgba)))))
+    np.testing.assert_array_equal(seen, faceparts.hide(image))

@@ -330,7 +330,7 @@ def test_the_score_threshold_comes_from_the_card_unless_given(heads_file, head_c
 
 
 def test_options_out_of_range_are_refused(heads_file):
-    with pytest.raises(UsageError, match=r"min_score: got 1.5, wanted 0..1"):
+    with pytest.raises(UsageError, match=r"min_score: got 1.5, wanted 0 to 1"):
         headnet.load(heads_file, min_score=1.5)
     with pytest.raises(UsageError, match="max_side_px: got 31, wanted at least 32"):
         headnet.load(heads_file, max_side_px=31)

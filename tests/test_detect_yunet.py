@@ -95,7 +95,7 @@ def test_options_are_checked(tmp_path):
     path = tmp_path / "a.onnx"
     with pytest.raises(UsageError, match="device: got 'cuda', detector 'yunet' runs on 'cpu' only"):
         yunet.load(path, device="cuda")
-    with pytest.raises(UsageError, match=r"min_score: got 2, wanted 0..1"):
+    with pytest.raises(UsageError, match=r"min_score: got 2, wanted 0 to 1"):
         yunet.load(path, min_score=2)
     with pytest.raises(UsageError, match="max_side_px: got 5, wanted at least 32"):
         yunet.load(path, max_side_px=5)

@@ -198,6 +198,9 @@ def test_bad_fields(make: type[Hiding], error: type[Exception], message: str) ->
 def test_colours() -> None:
     assert parse_color("color", "Black") == (0, 0, 0)
     assert parse_color("color", "#fff") == (255, 255, 255)
+    for text in ("rgb(300,0,0)", "hsl(0,500%,50%)", "#ff00ff80"):
+        with pytest.raises(UsageError, match="wanted a colour name or #rrggbb"):
+            parse_color("color", text)
 
 
 @pytest.mark.parametrize("kind", HIDING)

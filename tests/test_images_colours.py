@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as Pil
 from PIL import ImageCms
 
+from faceparts._icc import clean
 from faceparts.images import (
     SUFFIXES,
     encode_picture,
@@ -30,9 +31,9 @@ from stored_pictures import (
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_rgb_profile_is_kept(format: str) -> None:
     picture = read_picture(saved(RGB, format, icc_profile=SRGB))
-    assert picture.icc == SRGB
+    assert picture.icc == clean(SRGB)
     again = encode_picture(picture.image, format=format, like=picture)
-    assert Pil.open(io.BytesIO(again)).info["icc_profile"] == SRGB
+    assert Pil.open(io.BytesIO(again)).info["icc_profile"] == clean(SRGB)
     assert read_picture(encode_picture(RGB, format="BMP", like=picture)).icc is None
 
 

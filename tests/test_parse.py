@@ -176,11 +176,11 @@ def test_detectors_and_parsers_are_found_by_name_and_path(parser_file, heads_fil
 
 
 def test_wrong_options_and_pictures_are_refused(segmenter, parser_file):
-    with pytest.raises(UsageError, match=r"min_score_share: got 1.5, wanted 0..1"):
+    with pytest.raises(UsageError, match=r"min_score_share: got 1.5, wanted 0 to 1"):
         FaceParser(Fixed(), segmenter, min_score_share=1.5)
-    with pytest.raises(UsageError, match=r"min_score: got -1, wanted 0..1"):
+    with pytest.raises(UsageError, match=r"min_score: got -1, wanted 0 to 1"):
         FaceParser(Fixed(), segmenter, min_score=-1)
-    with pytest.raises(UsageError, match="batch: got 0, wanted at least 1"):
+    with pytest.raises(UsageError, match="batch: got 0, wanted a whole number of at least 1"):
         FaceParser(Fixed(), segmenter, batch=0)
     with pytest.raises(UsageError, match="detector_weights: only for a detector given by name"):
         FaceParser(Fixed(), segmenter, detector_weights="a.onnx")

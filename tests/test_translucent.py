@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,18 @@ def test_a_head_seen_twice_counts_once(net: Path, stencil: NDArray[np.uint8]) ->
     assert face.source_hw == (40, 60)
     looks = iter([[], parser.parse(image)])
     assert len(parse_translucent(lambda _: next(looks), image, alpha)) == 1
+
+
+def test_the_surer_face_comes_first_whichever_look_saw_it(
+    net: Path, stencil: NDArray[np.uint8]
+) -> None:
+    parser = FaceParser("whole", net, threads=1)
+    image, alpha = stencil[..., :3], stencil[..., 3]
+    (found,) = parser.parse(image)
+    small = replace(found, head=replace(found.head, box_xyxy=(0, 0, 5, 5), score=0.2))
+    looks = iter([[small], [found]])
+    faces = parse_translucent(lambda _: next(looks), image, alpha)
+    assert [face.head.score for face in faces] == [found.head.score, 0.2]
 
 
 def test_colours_under_transparent_pixels_are_gone(net: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -92,6 +95,34 @@ def test_arrays_are_read_only_and_the_givers_stay_writable() -> None:
     points[0] = 7
     assert head.points[0, 0] == 0
     assert Head((0, 0, 1, 1), 1, head.points).points is head.points
+
+
+@pytest.mark.parametrize(
+    "again", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy, copy.copy]
+)
+def test_copies_are_read_only_too(again: Callable[[Face], Face]) -> None:
+    one = face([[1, 2]], (0, 0, 2, 1))
+    other = again(one)
+    for array in (
+        other.head.points,
+        other.crop.image,
+        other.crop.to_source,
+        other.labels,
+        other.confidence,
+    ):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    assert other.labels.tolist() == [[1, 2]] and other.head.box_xyxy == one.head.box_xyxy
+    assert other.label_set.parts == EYES.parts and other.source_hw == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("box", "score"),
+    [((0, 0, 1), 1), ((0, 0, 1, 1, 1), 1), ((0, 0, 1, 1), 1.5), ((0, 0, 1, 1), -1)],
+)
+def test_a_head_has_four_sides_and_a_score_from_0_to_1(box: object, score: float) -> None:
+    with pytest.raises(ValueError, match=r"^Head: got box .* wanted 4 sides and 0\.\.1$"):
+        Head(box, score, Head.no_points())
 
 
 def test_masks_lie_where_the_window_lies() -> None:

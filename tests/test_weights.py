@@ -123,7 +123,7 @@ def test_threads_and_devices(parser_file, monkeypatch):
     assert weights.session(parser_file, threads=1).get_session_options().intra_op_num_threads == 1
     options = weights.session(parser_file).get_session_options()
     assert options.intra_op_num_threads == weights.available_cores()
-    with pytest.raises(UsageError, match="threads: got 0, wanted at least 1"):
+    with pytest.raises(UsageError, match="threads: got 0, wanted a whole number of at least 1"):
         weights.session(parser_file, threads=0)
     with pytest.raises(UsageError, match="device: got 'tpu', wanted 'cpu', 'cuda' or 'auto'"):
         weights.session(parser_file, device="tpu")

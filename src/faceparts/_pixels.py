@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pil
 from PIL import ImageCms
 
+from faceparts._icc import clean
 from faceparts.errors import UnreadableImage
 
 _BAND_PX = 1 << 20
@@ -164,7 +165,8 @@ def _colours(
     if not icc:
         return None, None, plain
     if space == "RGB" and mode != "CMYK":
-        return None, icc, plain
+        icc = clean(icc)
+        return None, icc, plain if icc else "damaged colour profile left out"
     if space and space == _SPACES.get(mode):
         kind = "CMYK" if mode == "CMYK" else "grey"
         try:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import lru_cache, partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, get_type_hints, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pil
-from PIL import ImageOps
 
 from faceparts import folder
+from faceparts._values import require_share
 from faceparts.effects import HIDING
-from faceparts.effects._check import require_range
 from faceparts.errors import UsageError
-from faceparts.images import Picture, encode_picture, read_picture, to_rgb
+from faceparts.images import Picture, encode_picture, from_pillow, read_picture, to_rgb
 from faceparts.parse import FaceParser, parse_translucent
 from faceparts.types import Face, HeadDetector, Image, Segmenter
 
@@ -28,6 +29,7 @@ HIDE_SCORE_SHARE = 0.5
 """Share of the detector's threshold from which `hide` takes a head: better one box too many."""
 
 RGBA_CHANNELS = 4
+_OPENING = threading.Lock()
 
 SameT = TypeVar("SameT", NDArray[np.uint8], Pil.Image, bytes)
 
@@ -51,8 +53,14 @@ class ParserOptions(TypedDict, total=False):
 
 
 @lru_cache(maxsize=4)
-def _cached_parser(options: tuple[tuple[str, Any], ...]) -> FaceParser:
+def _made_parser(options: tuple[tuple[str, Any], ...]) -> FaceParser:
     return FaceParser(**dict(options))
+
+
+def _cached_parser(options: tuple[tuple[str, Any], ...]) -> FaceParser:
+    """One parser for the same options, whichever thread asks first."""
+    with _OPENING:
+        return _made_parser(options)
 
 
 def parse(source: Source, **options: Unpack[ParserOptions]) -> list[Face]:
@@ -165,7 +173,7 @@ def hide(
     """
     hiding = _make_effect(effect, what=what, keep=keep, **effect_fields)
     if min_score is not None:
-        require_range("min_score", min_score, 0, 1)
+        min_score = require_share("min_score", min_score)
     picture = _read(source)
     if faces is None:
         look = partial(
@@ -208,8 +216,10 @@ def _make_effect(name: str, **values: Any) -> Any:
     types = get_type_hints(kind)
     for key, value in values.items():
         wanted = types[key]
-        if not isinstance(value, (int, float) if wanted is float else wanted):
+        kinds = {float: Real, int: Integral}.get(wanted, wanted)
+        if not isinstance(value, kinds) or isinstance(value, bool) is not (wanted is bool):
             raise UsageError(f"{key}: got {value!r}, wanted a value of type {wanted.__name__}")
+        values[key] = wanted(value)
     return kind(**values)
 
 
@@ -219,15 +229,7 @@ def _read(source: object) -> Picture:
         has_alpha = source.ndim == 3 and source.shape[2] == 4
         return Picture(to_rgb(source), source[..., 3] if has_alpha else None)
     if isinstance(source, Pil.Image):
-        if source.mode == "La":  # Pillow turns these into LA only
-            source = source.convert("LA")
-        alpha = None
-        if source.has_transparency_data:
-            upright = ImageOps.exif_transpose(source).convert("RGBA")
-            alpha = np.asarray(upright.getchannel("A"))
-        keeps_colours = source.mode in ("RGB", "RGBA")
-        icc = source.info.get("icc_profile") if keeps_colours else None
-        return Picture(to_rgb(source), alpha, icc)
+        return from_pillow(source)
     if isinstance(source, str | Path | bytes | bytearray | memoryview):
         return read_picture(source if isinstance(source, str | Path) else bytes(source))
     raise TypeError(

@@ -31,6 +31,7 @@ from PIL import (
 )
 from PIL import Image as Pil
 
+from faceparts._alpha import flatten
 from faceparts._headers import (
     choose_tiff_page,
     clean_exif,
@@ -74,7 +75,8 @@ class Picture:
     Args:
         image: (H, W, 3) uint8 RGB, EXIF orientation applied; held read-only.
         alpha: (H, W) uint8, 255 opaque; ``None`` where the file has no transparency; read-only.
-        icc: the RGB colour profile that ``image`` is in; ``None`` means sRGB or unknown.
+        icc: the RGB colour profile that ``image`` is in, without what it says beside colours;
+            ``None`` means sRGB or unknown.
         format: what the content is: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"TIFF"`` or ``"BMP"``.
         notes: what was converted on the way, one phrase each; empty for a plain RGB picture.
         exif: cleaned EXIF for `encode_picture` with ``keep_exif``: a fixed list of harmless tags
@@ -118,6 +120,8 @@ def read_picture(
         UnreadableImage: one line ``name: reason``; the only error for any content whatsoever.
         TypeError: ``source`` is none of the four kinds.
     """
+    if source == "":
+        raise UnreadableImage("picture: the file name is empty")
     path = Path(source) if isinstance(source, str | Path) else None
     if not name:
         name = str(path) if path else str(getattr(source, "name", "picture"))
@@ -145,12 +149,7 @@ def to_rgb(source: object) -> Image:
         (2, 5, 3)
     """
     if isinstance(source, Pil.Image):
-        with _decoder_errors("Pillow picture"):
-            source.load()
-            with _quiet(0):
-                orientation = orientation_of(source.getexif())
-            bits = 16 if source.mode.startswith("I;16") else 8
-            return copy_pixels(source, plan(source, "Pillow picture", bits=bits), orientation)[0]
+        return from_pillow(source).image
     if not isinstance(source, np.ndarray):
         raise TypeError(
             f"got {type(source).__name__}, wanted an (H, W, 3) uint8 RGB array or a Pillow picture"
@@ -163,20 +162,23 @@ def to_rgb(source: object) -> Image:
     return array if array.shape[2] == 3 else np.ascontiguousarray(array[..., :3])
 
 
-def veil(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Keep what was transparent transparent in a picture that got an alpha of its own.
+def from_pillow(source: Pil.Image) -> Picture:
+    """An opened Pillow picture upright: RGB, alpha and colour profile.
 
-    Args:
-        image: (H, W, 4) RGBA.
-        alpha: (H, W) of the picture that it was made from.
-
-    Returns:
-        (H, W, 4) with the lesser alpha; black where that is 0, since nobody sees what is there.
+    Raises:
+        UnreadableImage: its file is damaged.
+        ValueError: a Pillow mode that has no colours (``"F"`` ...).
     """
-    veiled = image.copy()
-    np.minimum(veiled[..., 3], alpha, out=veiled[..., 3])
-    veiled[veiled[..., 3] == 0] = 0
-    return veiled
+    with _decoder_errors("Pillow picture"):
+        source.load()
+        with _quiet(0):
+            orientation = orientation_of(source.getexif())
+        if source.mode == "La":  # Pillow turns these into LA only
+            source = source.convert("LA")
+        bits = 16 if source.mode.startswith("I;16") else 8
+        steps = plan(source, "Pillow picture", bits=bits)
+        image, alpha = copy_pixels(source, steps, orientation)
+    return Picture(image, alpha, steps.icc)
 
 
 def encode_picture(
@@ -243,20 +245,6 @@ def encode_picture(
     buffer = io.BytesIO()
     Pil.fromarray(np.ascontiguousarray(image)).save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def flatten(image: Image, alpha: NDArray[np.uint8], level: int) -> Image:
-    """Lay an (H, W, 3) picture with its (H, W) alpha on a grey of level 0..255.
-
-    Example:
-        >>> flatten(np.zeros((1, 3, 3), np.uint8), np.array([[255, 51, 0]], np.uint8), 255)[..., 0]
-        array([[  0, 204, 255]], dtype=uint8)
-    """
-    out = np.empty(image.shape, np.uint8)
-    for rows, some, covers in zip(out, image, alpha[..., None], strict=True):
-        mixed = some * np.uint32(1) * covers + np.uint32(level) * (255 - covers)
-        rows[:] = (mixed + 127) // 255
-    return out
 
 
 def rgb_to_bgr(image: Image) -> Image:
@@ -370,6 +358,9 @@ def _decode(file: BinaryIO, name: str, path: Path | None, max_pixels: int) -> Pi
             notes.append(f"turned upright from EXIF orientation {max(turned, orientation)}")
         steps = plan(opened, name, bits=bits, inverted=inverted)
         image, alpha = copy_pixels(opened, steps, orientation)
+        if kind == "BMP" and alpha is not None and not alpha.any():
+            alpha = None
+            notes.append("empty alpha channel left out")
     return Picture(image, alpha, steps.icc, kind, (*notes, *note, *steps.notes), exif)
 
 

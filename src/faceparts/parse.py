@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from faceparts._alpha import flatten
 from faceparts._long_hair import join, leaves_cut, wider_cut
+from faceparts._values import require_share, require_whole
 from faceparts.crops import check_image, crop_head, crop_to_window, enlarge, warp_back
 from faceparts.detect._union import open_detector
 from faceparts.errors import UsageError
-from faceparts.images import flatten
 from faceparts.segment import files, maps_of
 from faceparts.types import Crop, Face, Head, HeadDetector, Image, LabelSet, Segmenter
 
@@ -97,12 +99,9 @@ class FaceParser:
         batch: int = 16,
         long_hair: bool = True,
     ) -> None:
-        if min_score is not None and not 0 <= min_score <= 1:
-            raise UsageError(f"min_score: got {min_score}, wanted 0..1")
-        if not 0 <= min_score_share <= 1:
-            raise UsageError(f"min_score_share: got {min_score_share}, wanted 0..1")
-        if batch < 1:
-            raise UsageError(f"batch: got {batch}, wanted at least 1")
+        if min_score is not None:
+            min_score = require_share("min_score", min_score)
+        min_score_share = require_share("min_score_share", min_score_share)
         least = min_score
         if isinstance(detector, str):
             least = None  # the detector's own business, and that of each of several
@@ -126,7 +125,7 @@ class FaceParser:
         self.min_score = min_score
         self._least = least
         self._flip = flip
-        self._batch = batch
+        self._batch = require_whole("batch", batch, 1)
         parts = self.label_set.parts
         follows = long_hair and "hair" in parts and getattr(self.segmenter, "any_cut", False)
         self._hair = parts.index("hair") if follows else None
@@ -154,6 +153,10 @@ class FaceParser:
         return self.segment(image, self.detect(image))
 
     __call__ = parse
+
+    def __reduce__(self) -> NoReturn:
+        """Not to be pickled: opened nets stay in their process."""
+        raise TypeError("FaceParser holds opened nets; make one in each process, from its options")
 
     def segment(self, image: Image, heads: Sequence[Head]) -> list[Face]:
         """One face for each head, in the same order; what lies beside the picture has no pixels.
@@ -237,7 +240,7 @@ def parse_translucent(
         alpha: (H, W) uint8, 255 opaque; ``None`` = none.
 
     Returns:
-        The faces in the colours, then those seen only in the second look.
+        The faces in the colours and those seen only in the second look, best first.
     """
     faces = list(parse(image))
     if alpha is None or alpha.min() == OPAQUE:
@@ -249,7 +252,7 @@ def parse_translucent(
         for face in parse(shown)
         if all(_iou(face.head.box_xyxy, box) < SAME_HEAD_IOU for box in first)
     ]
-    return faces
+    return sorted(faces, key=lambda face: -face.head.score)
 
 
 def _mean_level(image: Image, alpha: NDArray[np.uint8]) -> float:
@@ -364,6 +367,10 @@ class _CallableModule(ModuleType):
         from faceparts import api
 
         return api.parse(source, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its name, so that a pool of processes may be given it."""
+        return import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _CallableModule

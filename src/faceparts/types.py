@@ -99,8 +99,17 @@ class LabelSet:
             ) from None
 
 
+class _Held:
+    """Arrays stay read-only in copies and after pickling."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            held = _frozen(value) if isinstance(value, np.ndarray) else value
+            object.__setattr__(self, name, held)
+
+
 @dataclass(frozen=True, eq=False)
-class Head:
+class Head(_Held):
     """One head found in a picture.
 
     Args:
@@ -118,6 +127,10 @@ class Head:
     seen_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if np.shape(self.box_xyxy) != (4,) or not 0 <= self.score <= 1:
+            raise ValueError(
+                f"Head: got box {self.box_xyxy}, score {self.score}; wanted 4 sides and 0..1"
+            )
         points = np.asarray(self.points, np.float32)
         if points.shape != (len(POINTS), 3):
             raise ValueError(f"Head.points: got shape {points.shape}, wanted ({len(POINTS)}, 3)")
@@ -140,7 +153,7 @@ class Head:
 
 
 @dataclass(frozen=True, eq=False)
-class Crop:
+class Crop(_Held):
     """A square cut of a picture and the way back.
 
     Args:
@@ -159,7 +172,7 @@ class Crop:
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class Face(_Held):
     """One head with its parts: the only result type.
 
     The part maps live in a *window* of the picture, at the picture's own resolution: probabilities

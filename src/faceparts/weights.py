@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from faceparts import cards
+from faceparts._values import require_whole
 from faceparts.errors import BadWeights, MissingWeights, UnknownName, UsageError
 from faceparts.types import ModelCard
 
@@ -168,8 +169,8 @@ def session(
         BadWeights: the file is missing, too large, damaged or not ONNX.
         UsageError: fewer than one thread, an unknown device, or CUDA is not to be had.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads: got {threads}, wanted at least 1")
+    if threads is not None:
+        threads = require_whole("threads", threads, 1)
     picked = pick_device(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or available_cores()

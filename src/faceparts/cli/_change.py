@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from faceparts._alpha import flatten, veil
 from faceparts.cli._effects import effect_class, make_effect, try_out
 from faceparts.cli._options import STREAM, Common, Writing
 from faceparts.cli._parser import open_parser
 from faceparts.cli._session import PictureFrame, emit, open_session
 from faceparts.effects._region import Hiding
 from faceparts.errors import UsageError
-from faceparts.images import SUFFIXES, encode_picture, flatten, veil
+from faceparts.images import SUFFIXES, encode_picture
 from faceparts.parse import parse_translucent
 from faceparts.streams import sheets
 from faceparts.streams.files import InputFile

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceparts._values import require_share
 from faceparts.crops import check_image
 from faceparts.detect._tiles import scale_image
 from faceparts.errors import BadWeights, MissingWeights, UsageError
@@ -66,8 +67,7 @@ class YuNet:
     """
 
     def __init__(self, path: Path, *, min_score: float = 0.6, max_side_px: int = 1280) -> None:
-        if not 0 <= min_score <= 1:
-            raise UsageError(f"min_score: got {min_score}, wanted 0..1")
+        min_score = require_share("min_score", min_score)
         if max_side_px < 32:
             raise UsageError(f"max_side_px: got {max_side_px}, wanted at least 32")
         if not path.is_file():

@@ -55,6 +55,6 @@ def parse_color(field: str, text: str) -> tuple[int, int, int]:
         rgb = ImageColor.getrgb(text)
     except ValueError:
         rgb = ()
-    if len(rgb) != 3:
+    if len(rgb) != 3 or not all(0 <= value <= 255 for value in rgb):
         raise UsageError(f"{field}: got {text!r}, wanted a colour name or #rrggbb")
     return rgb[0], rgb[1], rgb[2]

@@ -31,7 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts import cards, labels, weights
-from faceparts.errors import BadWeights, MissingWeights, UsageError
+from faceparts._values import require_whole
+from faceparts.errors import BadWeights, MissingWeights
 from faceparts.segment import _features
 from faceparts.segment._cleanup import Cleanup
 from faceparts.segment._trees import BLOCK_PIXELS, Trees
@@ -200,10 +201,9 @@ class ForestSegmenter:
     """
 
     def __init__(self, forest: Forest, *, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads: got {threads}, wanted at least 1")
         self._forest = forest
-        self._threads = threads or weights.available_cores()
+        cores = weights.available_cores() if threads is None else threads
+        self._threads = require_whole("threads", cores, 1)
 
     @property
     def card(self) -> ModelCard:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from faceparts.images import veil
+from faceparts._alpha import veil
 from faceparts.types import IGNORE, POINTS, Face, Head, Image, LabelSet
 
 Row = Mapping[str, str | int | float | None]
