@@ -30,10 +30,11 @@ def open_detector(args: argparse.Namespace, *, min_score: float | None = None) -
         sys.exit("no headnet is shipped: give --detector-weights, or another --detector")
     module = folder.load("faceparts.detect", args.detector)
     detector: HeadDetector = module.load(
-        _name_or_path(args.detector_weights), threads=args.threads, min_score=min_score
+        name_or_path(args.detector_weights), threads=args.threads, min_score=min_score
     )
     return detector
 
 
-def _name_or_path(text: str | None) -> str | Path | None:
+def name_or_path(text: str | None) -> str | Path | None:
+    """A path where there is such a file, else the name of shipped weights."""
     return Path(text) if text and Path(text).is_file() else text

@@ -20,6 +20,8 @@ FACE = (
 )
 COLLAGE_SIZES_PX = (16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256)
 COLLAGES = 24
+INNER_SHARES = (0.15, 0.25)
+LEAST_CUT_PX = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,64 @@ def celebamask_scenes(data: Path, seed: int) -> Iterator[Scene]:
         sample = dataset[i]
         mask = np.isin(sample.labels, _ids(CELEBA19, *FACE))
         yield Scene(sample.key, sample.image, _faces(mask), complete=True)
+
+
+def half_scenes(data: Path, seed: int) -> Iterator[Scene]:
+    """The left, right, upper and lower half of each face, cut at the middle of what it spans."""
+    for scene in celebamask_scenes(data, seed):
+        height, width = scene.image.shape[:2]
+        x, y = _middle(scene)
+        for name, window in (
+            ("left", (0, 0, x, height)),
+            ("right", (x, 0, width, height)),
+            ("upper", (0, 0, width, y)),
+            ("lower", (0, y, width, height)),
+        ):
+            yield from _cut(scene, name, window)
+
+
+def quarter_scenes(data: Path, seed: int) -> Iterator[Scene]:
+    """The four quarters of each face, in a corner of the picture."""
+    for scene in celebamask_scenes(data, seed):
+        height, width = scene.image.shape[:2]
+        x, y = _middle(scene)
+        for name, window in (
+            ("upper left", (0, 0, x, y)),
+            ("upper right", (x, 0, width, y)),
+            ("lower left", (0, y, x, height)),
+            ("lower right", (x, y, width, height)),
+        ):
+            yield from _cut(scene, name, window)
+
+
+def inner_scenes(data: Path, seed: int) -> Iterator[Scene]:
+    """The inside of each face: a share of its width and height is left off on every side."""
+    for scene in celebamask_scenes(data, seed):
+        x0, y0, x1, y1 = scene.faces[0].window_xyxy
+        for share in INNER_SHARES:
+            dx, dy = int(share * (x1 - x0)), int(share * (y1 - y0))
+            yield from _cut(scene, f"inner {share}", (x0 + dx, y0 + dy, x1 - dx, y1 - dy))
+
+
+def _middle(scene: Scene) -> tuple[int, int]:
+    x0, y0, x1, y1 = scene.faces[0].window_xyxy
+    return (x0 + x1) // 2, (y0 + y1) // 2
+
+
+def _cut(scene: Scene, name: str, window_xyxy: tuple[int, int, int, int]) -> Iterator[Scene]:
+    """What a window shows of a scene with one face; nothing where that is little."""
+    (face,) = scene.faces
+    mask = np.zeros(scene.image.shape[:2], bool)
+    mask[_place(face.window_xyxy)] = face.mask
+    mask = mask[_place(window_xyxy)]
+    if mask.sum() >= LEAST_CUT_PX:
+        image = np.ascontiguousarray(scene.image[_place(window_xyxy)])
+        yield Scene(f"{scene.key} {name}", image, _faces(mask), complete=True)
+
+
+def _place(window_xyxy: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = window_xyxy
+    return slice(y0, y1), slice(x0, x1)
 
 
 def collage_scenes(data: Path, seed: int) -> Iterator[Scene]:
@@ -146,6 +206,9 @@ SETS = {
     "fasseg": fasseg_scenes,
     "helen": helen_scenes,
     "scut_head": scut_scenes,
+    "halves": half_scenes,
+    "quarters": quarter_scenes,
+    "inner": inner_scenes,
 }
 
 

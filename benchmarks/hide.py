@@ -7,7 +7,10 @@ Photos on which the pixels that must go are known:
   on photos without people; the pixels as above;
 - fasseg: FASSEG V2 and V3 test, 13 yaws: the hull of eyes, nose and mouth;
 - helen: every fourth photo, the hull of 68 landmarks (our detector was trained on these photos);
-- scut_head: SCUT-HEAD val, the ellipse in every head box, backs of heads too (ours: --what head).
+- scut_head: SCUT-HEAD val, the ellipse in every head box, backs of heads too (ours: --what head);
+- halves, quarters, inner: the celebamask pictures cut through the face: its left, right, upper and
+  lower half at the border, its four quarters, and a window inside it that leaves 15 or 25 % of
+  its width and height off on every side; cuts with fewer than 400 px of face are left out.
 
 Ours is faceparts.hide with its defaults (solid fill, half the detector's threshold); deface 1.5.0
 is the command line program from PyPI in an environment of its own (.bench-env, made on first use)
@@ -36,7 +39,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from _detectors import add_options, open_detector
+from _detectors import add_options, name_or_path
 from _report import ROOT, arguments, data_folder, percent, progress, publish, table
 from _scenes import SETS, Scene
 from faceparts import folder
@@ -68,6 +71,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--segmenter", default="partnet", help="our parser: name or path")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--min-score", type=float, help="threshold of our detector")
+    parser.add_argument("--no-cut", action="store_true", help="ours without its look at borders")
     parser.add_argument("--no-ours", action="store_true", help="measure deface alone")
     parser.add_argument("--no-deface", action="store_true", help="measure ours alone")
     parser.add_argument(
@@ -130,9 +134,16 @@ class Tally:
 def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
     tools: dict[str, Any] = {}
     if not args.no_ours:
-        detector = open_detector(args, min_score=_least_score(args))
         tools["faceparts"] = FaceParser(
-            detector, args.segmenter, threads=args.threads, long_hair=False
+            args.detector,
+            args.segmenter,
+            detector_weights=name_or_path(args.detector_weights),
+            min_score=args.min_score,
+            min_score_share=HIDE_SCORE_SHARE,
+            turned=True,
+            cut=not args.no_cut,
+            threads=args.threads,
+            long_hair=False,
         )
     if not args.no_deface:
         tools["deface"] = _install_deface(args.bench_env)
@@ -157,14 +168,6 @@ def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
         for name, tally in tallies.items():
             results[name][set_name] = tally.report()
     return results
-
-
-def _least_score(args: argparse.Namespace) -> float | None:
-    """The threshold that `faceparts.hide` takes by default, unless another one was asked for."""
-    card = getattr(open_detector(args), "card", None)
-    if args.min_score is not None or card is None:
-        return args.min_score
-    return float(HIDE_SCORE_SHARE * card.threshold)
 
 
 def _effect(what: str) -> Any:

@@ -304,3 +304,66 @@ def test_a_collage_may_be_empty() -> None:
     assert (got.image == 40).all()
     assert got.boxes.shape == (0, 4)
     assert got.points.shape == (0, 7, 3)
+
+
+def disk(px: int = 120, radius: float = 30.0) -> Scene:
+    """A red head of ``radius`` on white, an eye in its middle and a nose left and right of it."""
+    ys, xs = np.mgrid[:px, :px] + 0.5 - px / 2
+    inside = xs**2 + ys**2 <= radius**2
+    image = np.where(inside[..., None], (200, 0, 0), (255, 255, 255)).astype(np.uint8)
+    points = np.full((1, 7, 3), np.nan, np.float32)
+    points[..., 2] = 0
+    points[0, 0] = (px / 2, px / 2, 1)
+    points[0, 2] = (px / 2 - 25, px / 2, 1)
+    points[0, 3] = (px / 2 + 25, px / 2, 1)
+    low, high = px / 2 - radius, px / 2 + radius
+    return Scene(image, np.array([[low, low, high, high]], np.float32), points)
+
+
+@pytest.mark.parametrize("size_px", [96, 384, 512])
+def test_framed_pictures_cut_heads_and_know_where_they_go_on(size_px: int) -> None:
+    background = np.full((50, 70, 3), (0, 0, 250), np.uint8)
+    heads = empty = beyond = hidden = 0
+    for seed in range(12):
+        got = scenes.framed([disk()], [background], size_px, np.random.default_rng(seed))
+        assert got.image.shape == (size_px, size_px, 3)
+        assert got.points.shape == (len(got.boxes), 7, 3)
+        grey = (got.image == 127).all(axis=-1)
+        assert grey.mean() > 0.5 and grey[0].all() and grey[:, 0].all()
+        heads += len(got.boxes)
+        empty += (got.image[..., 2] == 250).any()
+        centres = (got.boxes[:, :2] + got.boxes[:, 2:]) / 2
+        assert ((centres > 0) & (centres < size_px)).all()
+        for (x0, y0, x1, y1), centre, points in zip(got.boxes, centres, got.points, strict=True):
+            rows, columns = np.mgrid[:size_px, :size_px] + 0.5
+            ellipse = ((columns - centre[0]) * 2 / (x1 - x0)) ** 2
+            ellipse += ((rows - centre[1]) * 2 / (y1 - y0)) ** 2
+            shown = got.image[(ellipse < 0.7) & ~grey]
+            assert (np.abs(shown.astype(int) - (200, 0, 0)).max(axis=1) < 60).mean() > 0.9
+            beyond += bool(grey[ellipse < 0.8].any())
+            for x, y, _ in points[points[:, 2] == 1]:
+                assert not grey[int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3].all()
+            hidden += int((points[[0, 2, 3], 2] == 0).sum())
+        assert (got.points[..., 2] == 1).any(axis=1).all()
+        np.testing.assert_array_equal(
+            scenes.framed([disk()], [background], size_px, np.random.default_rng(seed)).image,
+            got.image,
+        )
+    assert heads > 25 and empty > 6 and beyond > heads / 2 and hidden > heads / 4
+
+
+def test_framed_heads_without_points_are_cut_too() -> None:
+    one = Scene(disk().image, disk().boxes, np.full((1, 7, 3), np.nan, np.float32))
+    got = scenes.framed([one], [one.image], 96, np.random.default_rng(1))
+    assert len(got.boxes) and np.isnan(got.points[..., :2]).all()
+
+
+def test_a_head_that_no_try_shows_stands_in_the_middle() -> None:
+    class Far(Low):
+        """Always the farthest corner."""
+
+        def uniform(self, low: float = 0, high: float = 1, size: object = None) -> object:  # type: ignore[override]
+            return np.full(2, high) if size else high
+
+    placed = scenes._cut_head(disk(), 100, (40, 30, 60, 70), Far())
+    np.testing.assert_allclose(placed.boxes[0].reshape(2, 2).mean(axis=0), (50, 50), atol=1e-4)

@@ -31,6 +31,10 @@ TINY_PX = 6.0
 EMPTY = 0.08
 """Share of the photos' scenes that come from photos without people."""
 
+COLLAGES = 0.45
+FRAMED = 0.3
+"""Shares of the crops' scenes; the others show one head."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -144,8 +148,11 @@ class HeadsTask:
             keys.append(self.keys[id(whole)])
             return scenes.cut_photo(whole, size_px, rng)
         crops = [self._crop(rng, keys) for _ in range(6)]
-        if rng.random() < 0.6:
+        kind = rng.random()
+        if kind < COLLAGES:
             return scenes.collage(crops, self._background(rng), size_px, rng)
+        if kind < COLLAGES + FRAMED:
+            return scenes.framed(crops, [self._background(rng) for _ in range(3)], size_px, rng)
         head_px = size_px * float(np.exp(rng.uniform(np.log(0.15), np.log(1.05))))
         slack = max(0.1 * size_px, (size_px - head_px) / 2)
         centre = size_px / 2 + rng.uniform(-slack, slack, 2)

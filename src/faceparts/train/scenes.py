@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceparts.crops import GREY
 from faceparts.labels import CELEBA19
 from faceparts.train.occlude import Occluders
 from faceparts.types import POINTS, POINTS_MIRROR, Image
@@ -19,6 +20,12 @@ HEAD_PARTS = (
     *("skin", "nose", "glasses", "left_eye", "right_eye", "left_brow", "right_brow", "left_ear"),
     *("right_ear", "mouth", "upper_lip", "lower_lip", "hair", "hat"),
 )
+
+LEAST_SEEN = 0.2
+"""A head in a small framed picture shows this share of itself or fills this share of it, and shows
+an eye, the nose, an ear or a corner of the mouth where the crop does."""
+
+_TRIES = 50
 
 Boxes = NDArray[np.float32]
 Points = NDArray[np.float32]
@@ -215,3 +222,75 @@ def collage(crops: list[Scene], background: Image, size_px: int, rng: np.random.
     if not boxes:
         return Scene(image, np.zeros((0, 4), np.float32), np.zeros((0, len(POINTS), 3), np.float32))
     return Scene(image, np.concatenate(boxes), np.concatenate(points))
+
+
+def framed(
+    crops: list[Scene], backgrounds: list[Image], size_px: int, rng: np.random.Generator
+) -> Scene:
+    """Small pictures in grey, as in the detector's framed look; their borders cut most heads.
+
+    A half of a face, a quarter or its inside must be found as well as the whole of it. A cell in
+    three shows a background only: a border alone is no reason to see a head.
+
+    Args:
+        crops: pictures with one head each.
+        backgrounds: pictures without a head.
+    """
+    cells = 2 if size_px < 512 or rng.random() < 0.6 else 3
+    side = size_px // cells
+    image = np.full((size_px, size_px, 3), GREY, np.uint8)
+    boxes, points = [np.zeros((0, 4), np.float32)], [np.zeros((0, len(POINTS), 3), np.float32)]
+    for row in range(cells):
+        for column in range(cells):
+            x, y = column * side, row * side
+            window = _frame(side, rng)
+            place = np.s_[y + window[1] : y + window[3], x + window[0] : x + window[2]]
+            if rng.random() < 1 / 3:
+                background = backgrounds[int(rng.integers(len(backgrounds)))]
+                image[place] = _piece(background, image[place].shape[:2], rng)
+                continue
+            crop = crops[int(rng.integers(len(crops)))]
+            placed = _cut_head(mirror(crop) if rng.random() < 0.5 else crop, side, window, rng)
+            inside = placed.image[window[1] : window[3], window[0] : window[2]]
+            image[place] = inside
+            boxes.append(placed.boxes + np.array([x, y, x, y], np.float32))
+            points.append(placed.points + np.array([x, y, 0], np.float32))
+    return Scene(image, np.concatenate(boxes), np.concatenate(points))
+
+
+def _frame(side: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Where a picture of about half the side lies in a cell: x0, y0, x1, y1."""
+    longer, shorter = rng.uniform(0.4, 0.6) * side, float(np.exp(rng.uniform(-0.7, 0)))
+    wh = np.array([longer, longer * shorter][:: int(rng.choice([-1, 1]))]).astype(int)
+    x0, y0 = (side - wh) // 2
+    return int(x0), int(y0), int(x0 + wh[0]), int(y0 + wh[1])
+
+
+def _cut_head(
+    crop: Scene, side: int, window: tuple[int, int, int, int], rng: np.random.Generator
+) -> Scene:
+    """A head of which the window shows enough, with its centre anywhere in the cell."""
+    low, high = np.array(window[:2], np.float64), np.array(window[2:], np.float64)
+    wh = high - low
+    for tries in range(_TRIES):
+        head_px = float(np.sqrt(wh.prod()) * np.exp(rng.uniform(np.log(0.6), np.log(1.9))))
+        centre = np.clip(low + rng.uniform(-0.4, 1.4, 2) * wh, 2, side - 2)
+        if tries == _TRIES - 1:
+            centre = (low + high) / 2
+        seen = np.minimum(centre + head_px / 2, high) - np.maximum(centre - head_px / 2, low)
+        if min(seen) <= 0 or seen.prod() < LEAST_SEEN * min(head_px**2, float(wh.prod())):
+            continue
+        placed = place_head(crop, side, head_px, centre, rng)
+        points = placed.points.copy()
+        points[((points[..., :2] < low) | (points[..., :2] > high)).any(axis=-1), 2] = 0
+        if (points[..., 2] == 1).any() or not (crop.points[..., 2] == 1).any():
+            break
+    return Scene(placed.image, placed.boxes, points)
+
+
+def _piece(image: Image, hw: tuple[int, ...], rng: np.random.Generator) -> Image:
+    """A random part of a picture, a quarter of it or more, in the shape that is wanted."""
+    h, w = (max(1, int(n * rng.uniform(0.5, 1))) for n in image.shape[:2])
+    y, x = (int(rng.integers(n - m + 1)) for n, m in zip(image.shape[:2], (h, w), strict=True))
+    part = image[y : y + h, x : x + w]
+    return np.asarray(cv2.resize(part, hw[::-1], interpolation=cv2.INTER_AREA), np.uint8)
