@@ -239,7 +239,8 @@ class HeadNet:
 
         Raises:
             ValueError: the picture is not (H, W, 3) uint8.
-            BadWeights: the net puts out maps of another size than a quarter of its input.
+            BadWeights: the net puts out maps of another size than a quarter of its input, or a
+                heat above 1.
         """
         check_image(image)
         seen = views(image, whole_px=self._max_side_px, tiles=self._tiles, batch=self._batch)
@@ -288,6 +289,11 @@ class HeadNet:
                 raise BadWeights(
                     f"{self._net.path}: output {name!r}: got {maps[name].shape}, wanted {wanted}"
                 )
+        if (maps["heat"] > 1).any():
+            raise BadWeights(
+                f"{self._net.path}: output 'heat' reaches {maps['heat'].max():.3g}, wanted 0..1; "
+                "export it with its sigmoid"
+            )
         view_h, view_w = (-(-n // STRIDE) for n in some[0].image.shape[:2])
         return [
             to_picture(
