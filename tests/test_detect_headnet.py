@@ -373,11 +373,11 @@ def test_a_heat_without_its_sigmoid_is_refused(detector, monkeypatch):
     run = detector._net.run
     hot = {"heat": np.float32(3.0)}
     monkeypatch.setattr(
-        detector._net,
+        type(detector._net),
         "run",
-        lambda images: {name: found + hot.get(name, 0) for name, found in run(images).items()},
+        lambda _, images: {name: found + hot.get(name, 0) for name, found in run(images).items()},
     )
-    with pytest.raises(BadWeights, match="'heat' reaches .*, wanted 0..1; export it with its sig"):
+    with pytest.raises(BadWeights, match=r"'heat' reaches .*, wanted 0..1; export it with its sig"):
         detector.detect(np.zeros((64, 64, 3), np.uint8))
 
 
