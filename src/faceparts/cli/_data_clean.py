@@ -126,35 +126,36 @@ def run_clean(
     tiles: list[Tile] = []
     step = max(1, -(-len(items) // SHOWN))
     bar = tqdm(items, unit="mask", desc="clean", file=sys.stderr, disable=not progress)
-    for i, (key, path) in enumerate(bar):
-        try:
-            painted = read_mask(path)
-            cleaned = clean_mask(painted, paints, target, wanted)
-            photo, file = _photo_of(key, images, painted)
-            ids = cleaned.labels
-            if wanted.size_px is not None:
-                ids = pad_labels(ids, wanted.size_px)
-                photo = None if photo is None else pad_image(photo, wanted.size_px)
-            names = folder.add(PurePosixPath(key).with_suffix("").as_posix(), ids, photo, file)
-        except (FacePartsError, OSError) as error:
-            failed[key] = one_line(str(error))
-            click.echo(f"faceparts: FAILED {failed[key]}", err=True)
-            continue
-        pictures[key] = {
-            "files": names,
-            "moved_px": int(cleaned.moved.sum()),
-            "doubtful_px": cleaned.doubtful,
-            "sided_px": cleaned.sided,
-        }
-        total = Cleaned(
-            total.labels,
-            total.kept + cleaned.kept,
-            total.moved + cleaned.moved,
-            total.doubtful + cleaned.doubtful,
-            total.sided + cleaned.sided,
-        )
-        if before_after is not None and i % step == 0:
-            tiles += _before_after(painted, cleaned.labels, target, key)
+    with folder:
+        for i, (key, path) in enumerate(bar):
+            try:
+                painted = read_mask(path)
+                cleaned = clean_mask(painted, paints, target, wanted)
+                photo, file = _photo_of(key, images, painted)
+                ids = cleaned.labels
+                if wanted.size_px is not None:
+                    ids = pad_labels(ids, wanted.size_px)
+                    photo = None if photo is None else pad_image(photo, wanted.size_px)
+                names = folder.add(PurePosixPath(key).with_suffix("").as_posix(), ids, photo, file)
+            except (FacePartsError, OSError) as error:
+                failed[key] = one_line(str(error))
+                click.echo(f"faceparts: FAILED {failed[key]}", err=True)
+                continue
+            pictures[key] = {
+                "files": names,
+                "moved_px": int(cleaned.moved.sum()),
+                "doubtful_px": cleaned.doubtful,
+                "sided_px": cleaned.sided,
+            }
+            total = Cleaned(
+                total.labels,
+                total.kept + cleaned.kept,
+                total.moved + cleaned.moved,
+                total.doubtful + cleaned.doubtful,
+                total.sided + cleaned.sided,
+            )
+            if before_after is not None and i % step == 0:
+                tiles += _before_after(painted, cleaned.labels, target, key)
     report = _as_report(masks, wanted, paints, target, total, pictures, failed)
     folder.describe(report)
     if before_after is not None:

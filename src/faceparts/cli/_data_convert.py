@@ -60,21 +60,22 @@ def run_convert(
     numbers = tqdm(
         range(len(dataset)), unit="picture", file=sys.stderr, disable=not progress, desc="convert"
     )
-    for i in numbers:
-        pair = pairs[i] if i < len(pairs) else None
-        try:
-            sample = dataset[i]
-            ids = plan.table[sample.labels]
-            file = getattr(pair, "image", None)
-            names = folder.add(sample.key, ids, sample.image, file)
-        except (FacePartsError, OSError) as error:
-            key = str(getattr(pair, "key", i))
-            failed[key] = one_line(str(error))
-            click.echo(f"faceparts: FAILED {failed[key]}", err=True)
-            continue
-        before += np.bincount(sample.labels.ravel(), minlength=256)
-        after += np.bincount(ids.ravel(), minlength=256)
-        written[sample.key] = {"files": names, "subject": sample.subject}
+    with folder:
+        for i in numbers:
+            pair = pairs[i] if i < len(pairs) else None
+            try:
+                sample = dataset[i]
+                ids = plan.table[sample.labels]
+                file = getattr(pair, "image", None)
+                names = folder.add(sample.key, ids, sample.image, file)
+            except (FacePartsError, OSError) as error:
+                key = str(getattr(pair, "key", i))
+                failed[key] = one_line(str(error))
+                click.echo(f"faceparts: FAILED {failed[key]}", err=True)
+                continue
+            before += np.bincount(sample.labels.ravel(), minlength=256)
+            after += np.bincount(ids.ravel(), minlength=256)
+            written[sample.key] = {"files": names, "subject": sample.subject}
     report = _as_report(source, plan, before, after, written, failed)
     folder.describe(report)
     click.echo(

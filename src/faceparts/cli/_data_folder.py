@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faceparts.cli import _report
+from faceparts.cli._data_earlier import REPORT, interrupted, remove_listed
 from faceparts.datasets._pairs import read_rgb
 from faceparts.errors import BadData, UnwritableOutput
 from faceparts.images import encode_picture
@@ -18,7 +21,6 @@ from faceparts.streams.results import classes_json, encode_labels
 from faceparts.types import Image, LabelSet
 
 IMAGES, MASKS = "images", "masks"
-REPORT = "report.json"
 
 _KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -26,15 +28,35 @@ _KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 class PairsFolder:
     """Writes ``images/``, ``masks/``, ``pairs.toml``, ``classes.json`` and ``report.json``.
 
+    As a context it begins with what an earlier run left (``force``), and leaves a list of its own
+    files where it is interrupted.
+
     Args:
         out: the folder.
         label_set: what the ids in the masks mean.
-        force: replace files that exist.
+        force: replace what an earlier run wrote.
     """
 
     def __init__(self, out: Path, label_set: LabelSet, *, force: bool) -> None:
         self.out, self.label_set, self._force = out, label_set, force
         self._taken: set[Path] = set()
+        self._pairs: list[list[str]] = []
+
+    def __enter__(self) -> Self:
+        if self._force:
+            remove_listed(self.out)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None and self._pairs:
+            text = _report.to_json(interrupted(self._pairs))
+            with suppress(UnwritableOutput):  # what went wrong first is told
+                write_atomic(self.out / REPORT, text.encode(), force=True)
 
     def add(
         self,
@@ -80,7 +102,8 @@ class PairsFolder:
                 path.unlink(missing_ok=True)
             raise
         self._taken.add(mask)
-        return [path.relative_to(self.out).as_posix() for path in written]
+        self._pairs.append([path.relative_to(self.out).as_posix() for path in written])
+        return self._pairs[-1]
 
     def describe(self, report: dict[str, Any]) -> None:
         """Write what the masks mean, and the report.

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from faceparts import labels
 from faceparts._headers import one_line
 from faceparts.cli import _report
+from faceparts.cli._data_earlier import remove_listed
 from faceparts.cli._data_folder import IMAGES, MASKS, REPORT, pairs_toml
 from faceparts.cli._data_sources import require_new
 from faceparts.cli._parser import describe
@@ -99,6 +100,8 @@ def run_pseudolabel(
             crops.append(_entry(frame.key, index, head, found, names))
         return written
 
+    if force:
+        remove_listed(out)
     interrupted = False
     with (
         tqdm(total=len(items), unit="photo", file=sys.stderr, disable=not progress) as bar,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from faceparts import folder
+from faceparts.cli._data_earlier import require_listed
 from faceparts.datasets._pairs import Gap
 from faceparts.errors import BadData, UsageError
 from faceparts.types import Dataset, HeadDataset
@@ -130,6 +131,8 @@ def is_absent(source: Source, error: BadData) -> bool:
 def require_new(out: Path, inputs: Iterator[Path] | list[Path], *, force: bool) -> None:
     """Refuse a folder for results that holds something, or that lies in what is read.
 
+    With ``force`` it may hold the results of an earlier run, see `require_listed`.
+
     Raises:
         UsageError: the message says what to do.
     """
@@ -140,3 +143,4 @@ def require_new(out: Path, inputs: Iterator[Path] | list[Path], *, force: bool) 
             raise UsageError(f"{out}: inside or around the input {path}; choose another folder")
     if out.is_dir() and any(out.iterdir()) and not force:
         raise UsageError(f"{out}: not empty; choose another folder or give --force")
+    require_listed(out)

@@ -14,7 +14,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-_force = click.option("--force", is_flag=True, help="Overwrite results that exist; never inputs.")
+_force = click.option("--force", is_flag=True, help="Replace an earlier run's results; no inputs.")
 _progress = click.option(
     "--progress/--no-progress",
     default=None,
