@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PilImage
 
 from cli_world import Done, call, call_process, make_card, make_net
-from data_world import pattern, save_set
+from data_world import pattern, save_pair, save_set
 from faceparts.cli import _data_answers
 from faceparts.cli._data_answers import parse_net
 from faceparts.datasets import celebamask
@@ -86,11 +86,12 @@ def test_other_nets_and_other_folders_are_refused(world: Path) -> None:
     (world / "said" / "report.json").unlink()
     full = ask(world)
     assert full.code == 2 and "not empty" in full.err
-    for out in (world / "people", world):
+    for out in (world / "people", world, world / "people" / "train" / "images" / "said"):
         inside = call(
             "data", "answers", f"celebamask:{world}/people:train", out, "--net", "partnet"
         )
-        assert inside.code == 2 and "is or holds the dataset" in inside.err
+        assert inside.code == 2 and "is, holds or lies in the dataset" in inside.err
+        assert not (world / "people" / "train" / "images" / "said").exists()
 
 
 def test_a_damaged_picture_fails_alone(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,3 +149,42 @@ def test_forced_answers_of_other_nets_leave_none_of_the_old_ones(world: Path) ->
     done = ask(world)
     assert done.code == 0 and "1 answers written" in done.out.decode()
     assert (world / "said" / f"{key}.png").is_file()
+
+
+def test_answers_about_other_pictures_of_the_same_names_are_refused(world: Path) -> None:
+    assert ask(world).code == 0
+    before = {p: p.read_bytes() for p in (world / "said").iterdir()}
+    for seed, name in enumerate(("t0", "t1", "t2")):
+        save_pair(world / "others", "train", name, pattern(50 + seed))
+        save_pair(world / "people", "val", name, pattern(60 + seed))
+    for source, why in (("others:train", "t0: was another picture"), ("people:val", "source")):
+        other = ask(world, source=source)
+        assert other.code == 2 and "about these pictures" in other.err and why in other.err
+    assert {p: p.read_bytes() for p in (world / "said").iterdir()} == before
+    done = ask(world, "--force", source="others:train")
+    assert done.code == 0 and "3 answers written" in done.out.decode()
+    assert {p: p.read_bytes() for p in (world / "said").iterdir()} != before
+    assert ask(world).code == 2
+
+
+def test_a_picture_that_was_mended_is_asked_about(world: Path) -> None:
+    """Only what there is an answer about must be the same; a set may also grow."""
+    image = celebamask.load(world / "people", "train").pairs[0].image
+    good = image.read_bytes()
+    image.write_bytes(good[:50])
+    assert ask(world).code == 1
+    image.write_bytes(good)
+    save_pair(world / "people", "train", "t9", pattern(9))
+    done = ask(world)
+    assert done.code == 0 and "2 answers written" in done.out.decode()
+    assert len(report(world)["sha256"]) == 4
+    assert report(world)["sha256"]["t0"] == hashlib.sha256(good).hexdigest()
+
+
+def test_a_report_that_does_not_name_its_pictures(world: Path) -> None:
+    assert ask(world).code == 0
+    told = report(world)
+    del told["sha256"]
+    (world / "said" / "report.json").write_text(json.dumps(told), "utf-8")
+    done = ask(world)
+    assert done.code == 2 and "report.json does not say whose they are" in done.err

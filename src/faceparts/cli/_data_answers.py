@@ -23,12 +23,15 @@ from faceparts.cli._shares import parse_share
 from faceparts.cli._version import versions
 from faceparts.cli.main import EXIT_FAILED
 from faceparts.errors import FacePartsError, UsageError
+from faceparts.evaluate.run_parts import file_hash
 from faceparts.streams.files import write_atomic
 from faceparts.train import answers
 from faceparts.train.codes import Codes, to_trained
 from faceparts.train.distill import load_teacher
 from faceparts.types import Dataset
 from faceparts.weights import find
+
+Hashes = dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,16 @@ def run_answers(
         The exit code: 1 if a picture could not be read or its answer not be written.
 
     Raises:
-        UsageError: the folder holds other nets' answers, or lies in the dataset.
+        UsageError: the folder holds answers of other nets or of other pictures, or lies in or
+            around the dataset.
         BadData: the dataset cannot be opened.
         BadWeights: a net's file is missing or damaged, or knows none of the parts.
     """
     here, there = out.resolve(), source.root.resolve()
-    if here == there or there.is_relative_to(here):
-        raise UsageError(f"{out}: is or holds the dataset {source.root}; choose another folder")
+    if here.is_relative_to(there) or there.is_relative_to(here):
+        raise UsageError(
+            f"{out}: is, holds or lies in the dataset {source.root}; choose another folder"
+        )
     label_set = labels.get(asked.label_set)
     dataset = load_parts(source)
     own = to_trained(dataset.label_set, Codes(label_set), partial=True)
@@ -84,8 +90,9 @@ def run_answers(
         "nets": [{"net": Path(m).name, "share": s, "sha256": _hash(m)} for m, s in asked.nets],
         "label_set": label_set.name,
         "closer": asked.closer,
+        "source": source.where,
     }
-    _claim(out, settings, force=force)
+    seen = _claim(out, settings, _hashes(dataset), force=force)
 
     def one(i: int) -> bool:
         path = out / f"{_key(dataset, i)}.png"
@@ -120,12 +127,12 @@ def run_answers(
     report = {
         "faceparts_data_answers": 1,
         "status": "failed" if failed else "done",
-        "source": source.where,
         **settings,
         "pictures": len(dataset),
         "made": made,
         "failed": failed,
         "versions": versions(),
+        "sha256": seen,
     }
     write_atomic(out / answers.REPORT, _report.to_json(report).encode(), force=True)
     there_before = len(dataset) - made - len(failed)
@@ -144,29 +151,57 @@ def _key(dataset: Dataset, i: int) -> str:
     return str(pairs[i].key) if i < len(pairs) else dataset[i].key
 
 
-def _claim(out: Path, settings: dict[str, Any], *, force: bool) -> None:
-    """Refuse a folder with the answers of others; say whose these will be before the first."""
+def _hashes(dataset: Dataset) -> Hashes:
+    """Key -> sha256 of the picture's file; ``None`` where it cannot be told."""
+    found: Hashes = {}
+    for i in range(len(dataset)):
+        try:
+            found[_key(dataset, i)] = file_hash(dataset, i)
+        except OSError:  # told when the picture is read
+            found[_key(dataset, i)] = None
+    return found
+
+
+def _claim(out: Path, settings: dict[str, Any], now: Hashes, *, force: bool) -> Hashes:
+    """Refuse a folder with answers of others, or about others; say before the first whose they are.
+
+    Args:
+        now: the pictures, see `_hashes`. Those without an answer may have changed.
+
+    Returns:
+        Those that there are answers about, and will be.
+    """
     path = out / answers.REPORT
-    text = _report.to_json({"faceparts_data_answers": 1, "status": "running", **settings})
+    about, ours, reason = dict(now), False, ""
     if path.exists():
         try:
             before = json.loads(path.read_text("utf-8"))
-            same = all(before[key] == value for key, value in settings.items())
             ours = before["faceparts_data_answers"] == 1
+            reason = _difference(out, settings, now, before)
+            about = {**before["sha256"], **now}
         except (OSError, ValueError, TypeError, KeyError):
-            same = ours = False
-        if force:
-            if ours and not same:  # if this run does not come to an end, none may look like its own
-                for answer in sorted(out.rglob("*.png")):
-                    answer.unlink()
-            write_atomic(path, text.encode(), force=True)
-            return
-        if not same:
+            reason = f"{path.name} does not say whose they are"
+        if reason and not force:
             raise UsageError(
-                f"{out}: holds something else than answers of these nets; choose another folder "
-                "or give --force"
+                f"{out}: holds something else than answers of these nets about these pictures "
+                f"({reason}); choose another folder or give --force"
             )
-        return
-    if out.is_dir() and any(out.iterdir()) and not force:
+        if reason and ours:  # if this run does not come to an end, none may look like its own
+            about = dict(now)
+            for answer in sorted(out.rglob("*.png")):
+                answer.unlink()
+    elif out.is_dir() and any(out.iterdir()) and not force:
         raise UsageError(f"{out}: not empty; choose another folder or give --force")
-    write_atomic(path, text.encode(), force=True)
+    text = {"faceparts_data_answers": 1, "status": "running", **settings, "sha256": about}
+    write_atomic(path, _report.to_json(text).encode(), force=True)
+    return about
+
+
+def _difference(out: Path, settings: dict[str, Any], now: Hashes, before: dict[str, Any]) -> str:
+    """What the answers in a folder do not share with those to be given; empty if nothing."""
+    other = [key for key, value in settings.items() if before[key] != value]
+    if other:
+        return f"not the same: {', '.join(other)}"
+    was = before["sha256"]
+    changed = [k for k in now if (out / f"{k}.png").exists() and was[k] != now[k]]
+    return f"{changed[0]}: was another picture" if changed else ""

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from faceparts import labels
 from faceparts._headers import one_line
 from faceparts.cli import _report
-from faceparts.cli._data_earlier import remove_listed
-from faceparts.cli._data_folder import IMAGES, MASKS, REPORT, pairs_toml
+from faceparts.cli._data_earlier import REPORT, remove_listed
+from faceparts.cli._data_folder import IMAGES, MASKS, pairs_toml
 from faceparts.cli._data_sources import require_new
 from faceparts.cli._parser import describe
 from faceparts.cli._version import versions
