@@ -204,6 +204,20 @@ def test_int8_and_metrics(tmp_path: Path) -> None:
         assert weights.read_card(run / "models" / name).metrics == {"mean_f1": 0.5}
 
 
+def test_an_export_that_fails_leaves_the_earlier_one_whole(tmp_path: Path) -> None:
+    run, data = make_run(tmp_path / "run", checkpoint=1), write_world(tmp_path / "data")
+    assert export(run, "--int8", "--data", data).code == 0
+    before = {p: p.read_bytes() for p in (run / "models").iterdir()}
+    assert len(before) == 3
+    again, empty = make_run(tmp_path / "again", checkpoint=2), tmp_path / "empty"
+    empty.mkdir()
+    done = call("export", again, "-o", run / "models", "--force", "--int8", "--data", empty)
+    assert done.code == 1, done.err
+    assert {p: p.read_bytes() for p in (run / "models").iterdir()} == before
+    fresh = call("export", again, "-o", tmp_path / "new", "--int8", "--data", empty)
+    assert fresh.code == 1 and not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize(
     ("there", "arguments", "code", "what"),
     [

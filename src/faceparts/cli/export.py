@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ import click
 from faceparts import weights
 from faceparts.cli._shares import parse_share
 from faceparts.errors import BadRecipe, MissingRecipe, UsageError
+from faceparts.streams.files import write_atomic
 
 if TYPE_CHECKING:
     from faceparts.train.config import Recipe
@@ -107,11 +109,13 @@ def export(
     if mixed:
         mixing.mix(net, *mixed)
         recipe = note_mix(recipe, *mixed)
-    exporting.export(net, recipe, written[0], results)
-    written[1].unlink(missing_ok=True)  # of an earlier export: another net
-    if int8 and data is not None:
-        batches = exporting.calibration_batches(loop.make_task(recipe, data), recipe, 8)
-        exporting.quantize(net, recipe, written[1], batches, results)
+    with TemporaryDirectory() as folder:  # all is made before anything is replaced
+        made = [Path(folder) / path.name for path in written]
+        exporting.export(net, recipe, made[0], results)
+        if int8 and data is not None:
+            batches = exporting.calibration_batches(loop.make_task(recipe, data), recipe, 8)
+            exporting.quantize(net, recipe, made[1], batches, results)
+        replace_files(made, written)
     exporting.write_checksums(out)
     for path in written[: 2 if int8 else 1]:
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
@@ -148,6 +152,19 @@ def require_free(paths: Sequence[Path], *, force: bool) -> None:
     for path in paths:
         if path.exists() and not force:
             raise UsageError(f"{path}: exists already; choose another folder with -o or --force")
+
+
+def replace_files(made: Sequence[Path], written: Sequence[Path]) -> None:
+    """Put new files in the place of old ones; an old one without a new one goes.
+
+    Raises:
+        UnwritableOutput: the system refuses; the message says what to do.
+    """
+    for new, old in zip(made, written, strict=True):
+        if new.exists():
+            write_atomic(old, new.read_bytes(), force=True)
+        else:
+            old.unlink(missing_ok=True)
 
 
 def find_checkpoint(run: Path, wanted: str | None) -> Path:
