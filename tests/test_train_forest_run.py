@@ -23,6 +23,7 @@ from faceparts.labels import FASSEG6
 from faceparts.segment import files, forest
 from faceparts.train import _forest_measure as measure
 from faceparts.train import config, forest_data, forest_recipe, forest_run
+from faceparts.train._kept import Kept, kept_in
 from faceparts.train.forest_data import ForestSource, Pictures
 from faceparts.types import IGNORE, Head, Sample
 from forest_world import PARTS, draw_portrait, write_fasseg
@@ -365,6 +366,10 @@ def done(root, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
     )
     forest_run.train(recipe, Path("tiny.toml"), root, out, threads=1, quiet=True)
     return out, json.loads((out / "report.json").read_text())
+
+
+def test_a_run_is_known_by_its_folder(done) -> None:
+    assert kept_in(done[0]) == Kept("forest", "tiny")
 
 
 def test_a_run_writes_everything(done) -> None:

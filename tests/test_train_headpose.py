@@ -30,6 +30,7 @@ from faceparts.train._headpose_pixels import ClassicSettings, make_maps
 from faceparts.train._headpose_recipe import Pseudo, recipe_from_table
 from faceparts.train._headpose_share import best_share, errors_by_share
 from faceparts.train._headpose_vary import _move_border, alter_photos, vary_map
+from faceparts.train._kept import Kept, kept_in
 
 RECIPE = config.find_recipe("headpose-fasseg")
 
@@ -476,6 +477,7 @@ def test_a_whole_run(
         assert report[road][way]["left_out_persons"]["pose_mae_deg"] <= 20
     assert report["classical"]["pixels"]["segmentation_accuracy"]["left_out_persons"] > 0.8
     assert "| modern: sided | test | 2 |" in (tmp_path / "report.md").read_text()
+    assert kept_in(tmp_path) == Kept("headpose", small["name"])
     shipped = _headpose.read(tmp_path / "headpose.npz")
     assert json.loads(shipped.card)["pitch_known"] is False
     assert set(shipped.trees) == {("sided", "yaw"), ("plain", "yaw")}

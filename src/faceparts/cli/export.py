@@ -87,6 +87,7 @@ def export(
 
     if int8 and data is None:
         raise UsageError("--int8 needs --data: the folder that the recipe's datasets lie in")
+    require_net(run)
     table = _read_table(run / "recipe.json")
     recipe = config.recipe_from_table(table, str(run / "recipe.json"))
     results = read_metrics(metrics) if metrics else {}
@@ -120,6 +121,27 @@ def export(
     for path in written[: 2 if int8 else 1]:
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def require_net(run: Path) -> None:
+    """Refuse the folder of a training whose result needs no export.
+
+    Raises:
+        UsageError: the message says what to do with it.
+    """
+    from faceparts.train._kept import kept_in
+
+    kept = kept_in(run)
+    remedies = {
+        "forest": "its .npz files are models as they are: give one to 'faceparts segment --model'",
+        "headpose": "its headpose.npz is the model as it is: put it into the package's folder "
+        "models",
+    }
+    if kept is not None and kept.task in remedies:
+        raise UsageError(
+            f"{run}: a training of task {kept.task!r}, not of a net; nothing to export: "
+            f"{remedies[kept.task]}"
+        )
 
 
 def _read_table(path: Path) -> dict[str, Any]:

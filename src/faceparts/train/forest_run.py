@@ -36,6 +36,7 @@ from faceparts.train import data_list, forest_report
 from faceparts.train._forest_compare import compare, open_others
 from faceparts.train._forest_search import fit, make_forest, run_search
 from faceparts.train._forest_twins import HASH_BITS, LIKENESS
+from faceparts.train._kept import Kept, require_own
 from faceparts.train.forest import PixelForest, make_model
 from faceparts.train.forest_data import (
     Picture,
@@ -75,8 +76,10 @@ def train(
         BadRecipe: a key or value is wrong.
         BadData: a dataset is missing or damaged, or too small for what is asked.
         UnwritableOutput: a result cannot be written.
+        UsageError: ``out`` holds another training.
     """
     recipe = recipe_from_table(table, str(recipe_path))
+    require_own(out, Kept(recipe.task, recipe.name))
     for experiment in recipe.experiments:
         try_options(experiment, f"{recipe_path}: experiment {experiment.name!r}")
     threads = threads or weights.available_cores()

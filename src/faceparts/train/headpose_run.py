@@ -21,6 +21,7 @@ from faceparts.streams.files import write_atomic
 from faceparts.train._headpose_classic import run_classical
 from faceparts.train._headpose_modern import read_others, run_modern
 from faceparts.train._headpose_recipe import HeadposeRecipe, recipe_from_table
+from faceparts.train._kept import Kept, require_own
 
 
 def train(
@@ -46,8 +47,10 @@ def train(
         BadRecipe: a key or value is wrong.
         BadData: photos, labels or the teacher are missing or damaged.
         UnwritableOutput: a result cannot be written.
+        UsageError: ``out`` holds another training.
     """
     recipe = recipe_from_table(table, str(recipe_path))
+    require_own(out, Kept(recipe.task, recipe.name))
     threads = threads or weights.available_cores()
     report: dict[str, Any] = {"name": recipe.name, "recipe": asdict(recipe)}
     started = time.process_time()

@@ -21,6 +21,7 @@ from faceparts import folder
 from faceparts.errors import BadRecipe
 from faceparts.streams.files import write_atomic
 from faceparts.train import pretrained
+from faceparts.train._kept import Kept, require_own
 from faceparts.train.config import Phase, Recipe
 from faceparts.train.curves import write_curves
 from faceparts.train.data_list import FILE as DATA
@@ -127,8 +128,9 @@ def train(
         TrainingFailed: the loss is not finite; the message names step and pictures.
         BadData: a source is missing or damaged.
         UnwritableOutput: a checkpoint cannot be written.
-        UsageError: the device is not there.
+        UsageError: the device is not there, or ``out`` holds another training.
     """
+    require_own(out, Kept(recipe.task, recipe.name, recipe.net, recipe.label_set))
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     if threads is not None:
