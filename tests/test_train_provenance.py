@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import faceparts
+from faceparts import weights
 from faceparts.train import provenance
 from faceparts.train.config import Distill, Source
 from faceparts.train.provenance import describe, sources, write_run
@@ -82,6 +83,29 @@ def test_a_damaged_file_is_written_anew(text: str, root: Path, tmp_path: Path) -
 def test_all_that_decides_is_described() -> None:
     assert sources(HEADS) == ["empty", "occluders", "people", "rooms"]
     assert sources(replace(PARTS, distill=Distill("one.onnx", 1.0))) == ["one.onnx", "people"]
+
+
+def test_a_shipped_teacher_has_the_hash_of_its_file(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A net that is no file below the data root had the hash of nothing."""
+    (tmp_path / "mine.onnx").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    lines = (weights.MODELS / "SHA256SUMS").read_text().splitlines()
+    listed = {name: sha256 for sha256, name in map(str.split, lines)}
+    mine = hashlib.sha256(b"mine").hexdigest()
+    wanted = {
+        "partnet": ("partnet.int8.onnx", listed["partnet.int8.onnx"]),
+        "mine.onnx": ("mine.onnx", mine),
+    }
+    for model, (file, sha256) in wanted.items():
+        write_run(replace(PARTS, val=(), distill=Distill(model, 1.0)), root, tmp_path / "run.json")
+        rows = {row["root"]: row for row in json.loads((tmp_path / "run.json").read_text())["data"]}
+        assert rows[model]["file"] == file and rows[model]["sha256"] == sha256
+        assert rows[model]["files"] == 1 and rows[model]["bytes"] > 0
+        assert rows["people"] == describe(root, "people", {})
+    below = provenance.describe_teacher(root, "one.onnx", {})
+    assert below == describe(root, "one.onnx", {})
 
 
 def test_folders_elsewhere_and_names_that_are_no_text(root: Path, tmp_path: Path) -> None:

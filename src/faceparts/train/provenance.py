@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from faceparts import __version__
+from faceparts import __version__, weights
 from faceparts.streams.files import write_atomic
 from faceparts.train.config import Recipe
 
@@ -26,7 +26,10 @@ def write_run(recipe: Recipe, root: Path, path: Path, **about: Any) -> None:
     """
     before = _read(path)
     known = {row["stamp"]: row for row in before.get("data", []) if "stamp" in row}
-    data = [describe(root, folder, known) for folder in sources(recipe)]
+    data = [
+        (describe_teacher if name == recipe.distill.model else describe)(root, name, known)
+        for name in sources(recipe)
+    ]
     values = {"versions": versions(), **about, "data": data}
     write_atomic(path, json.dumps(values, indent=1).encode(), force=True)
 
@@ -80,6 +83,24 @@ def describe(root: Path, name: str, known: dict[str, dict[str, Any]]) -> dict[st
         "sha256": total.hexdigest(),
         "stamp": stamp,
     }
+
+
+def describe_teacher(root: Path, model: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """`describe`, or of a net that does not lie below the data root: its file, and that one's hash.
+
+    Args:
+        root: data root.
+        model: path below it or from here, or name of a shipped net.
+        known: as `describe` takes it.
+
+    Raises:
+        UnknownName, BadWeights: there is no such net.
+    """
+    if (root / model).is_file():
+        return describe(root, model, known)
+    path = Path(model) if Path(model).is_file() else weights.find(model)
+    size = path.stat().st_size
+    return {"root": model, "file": path.name, "files": 1, "bytes": size, "sha256": _hash(path)}
 
 
 def _encoded(text: str) -> bytes:
