@@ -228,6 +228,9 @@ def test_a_light_net_starts_from_the_other(tmp_path: Path) -> None:
         for what in ("weight", "bias", "running_mean", "running_var")
     }
     assert all(name.startswith("stages.2.2.") for name in left if name.startswith("stages"))
+    norm = light.decode[0][1]  # the other's stands behind another convolution
+    assert {f"decode.0.1.{name}" for name in ("weight", "running_mean")} <= {*left}
+    assert (norm.weight == 1).all() and (norm.running_mean == 0).all()
     x = torch.randn(1, heavy.stages[1][0][0].out_channels, 8, 8).relu()
     assert torch.equal(light.stages[2][2](x), x)
     torch.testing.assert_close(light.stages[2][1](x), heavy.stages[2][1](x), rtol=2e-3, atol=0)

@@ -324,11 +324,11 @@ def _build(kind: type[Any], table: Any, where: str) -> Any:
     missing = [n for n in needed if n not in table]
     if missing:
         raise BadRecipe(f"{where}: key {missing[0]!r} is missing")
-    values = {k: _checked(v, str(fields[k].type), f"{where}: {k}") for k, v in table.items()}
+    values = {k: checked(v, str(fields[k].type), f"{where}: {k}") for k, v in table.items()}
     return kind(**values)
 
 
-def _checked(value: Any, wanted: str, where: str) -> Any:
+def checked(value: Any, wanted: str, where: str) -> Any:
     """The value, whole numbers as float where a float is wanted."""
     if wanted == "float" and type(value) is int:
         try:
@@ -338,7 +338,7 @@ def _checked(value: Any, wanted: str, where: str) -> Any:
     if wanted == "dict[str, float]":
         if type(value) is not dict:
             raise BadRecipe(f"{where} = {value!r}; wanted a table of names and numbers")
-        return {k: _checked(v, "float", f"{where}: {k}") for k, v in value.items()}
+        return {k: checked(v, "float", f"{where}: {k}") for k, v in value.items()}
     kinds = {"str": str, "int": int, "bool": bool, "float": float, "dict[str, Any]": dict}
     plain = kinds.get(wanted)
     if plain is not None and type(value) is not plain:

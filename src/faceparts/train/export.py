@@ -30,6 +30,7 @@ from faceparts.streams.files import write_atomic
 from faceparts.train._int8_bias import correct_biases
 from faceparts.train._int8_graph import speed_up
 from faceparts.train._int8_sums import limit_pairs
+from faceparts.train._misfit import norms_after
 from faceparts.train.config import Recipe
 from faceparts.train.inputs import MEAN, STD
 from faceparts.train.nets.headnet import HeadNetExport
@@ -353,6 +354,8 @@ def write_checksums(folder: Path) -> None:
 def load_initial(net: nn.Module, name_or_path: str) -> list[str]:
     """Fill a net with the weights of an exported file; values whose shape differs stay fresh.
 
+    So do the batch norms behind convolutions that stay fresh.
+
     Args:
         net: a net of the same kind (the number of parts may differ).
         name_or_path: a shipped model or an ONNX file written by `export`.
@@ -381,6 +384,7 @@ def load_initial(net: nn.Module, name_or_path: str) -> list[str]:
             f"{path}: fits {len(own) - len(left)} of {len(own)} values of this net; "
             "give an export of the same net as init"
         )
-    for name in own.keys() - set(left):
+    fresh = {*left, *norms_after(net, left)}
+    for name in own.keys() - fresh:
         own[name].copy_(torch.from_numpy(stored[name].astype(np.float32)))
-    return left
+    return [name for name in own if name in fresh]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ from faceparts.train.state import (
     make_net,
     make_optimizer,
     make_state,
+    options_of,
     save_checkpoint,
     update_average,
 )
@@ -131,16 +133,18 @@ def train(
         UsageError: the device is not there, or ``out`` holds another training.
     """
     require_own(out, Kept(recipe.task, recipe.name, recipe.net, recipe.label_set))
+    options_of(recipe)  # said at once, not after minutes of reading data
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     if threads is not None:
         torch.set_num_threads(threads)
     with join(device) as group:
-        if recipe.init in pretrained.ENCODERS:  # said at once, not after minutes of reading data
+        if recipe.init in pretrained.ENCODERS:  # at once too
             pretrained.find(recipe.init)
         task = make_task(recipe, root, quiet=quiet or not group.first)
-        state = make_state(recipe, task.outputs, group.device)
         checkpoint = out / "checkpoint.pt"
+        tell = say if group.first and not checkpoint.exists() else None
+        state = make_state(recipe, task.outputs, group.device, tell)
         if checkpoint.exists():
             load_checkpoint(state, checkpoint)
         if group.first:
@@ -335,6 +339,11 @@ def validate(
         write_row(log, row)
         write_curves(out / "log.jsonl", recipe.name, state.best_step)
     state.stale = int(group.tell(state.stale))
+
+
+def say(line: str) -> None:
+    """A line on standard error, above the bars."""
+    tqdm.write(line, file=sys.stderr)
 
 
 def progress_bar(recipe: Recipe, state: State, quiet: bool) -> Any:

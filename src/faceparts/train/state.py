@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from faceparts import folder
+from faceparts._headers import one_line
 from faceparts.errors import BadRecipe, FacePartsError
 from faceparts.streams.files import open_atomic
 from faceparts.train import pretrained
-from faceparts.train.config import Recipe
+from faceparts.train._misfit import misfits, some
+from faceparts.train.config import Recipe, checked
 
 
 class TrainingFailed(FacePartsError, RuntimeError):
@@ -50,25 +54,46 @@ class State:
     validated: int = -1
 
 
+LONGEST_REASON = 200
+"""Characters of what PyTorch says about a checkpoint: it lists everything."""
+
 _PLAIN = ("step", "elapsed_s", "best", "best_step", "stale", "validated")
 
 
-def make_net(recipe: Recipe, outputs: int) -> nn.Module:
-    """A fresh net from the recipe's seed, or filled from ``init``.
+def options_of(recipe: Recipe) -> dict[str, Any]:
+    """What the recipe's net is built with.
 
     Raises:
-        BadRecipe: the net does not take one of ``net_options``, or needs larger batches.
+        BadRecipe: the net does not take one of ``net_options``, or takes another type.
     """
-    torch.manual_seed(recipe.seed)
-    build = folder.load("faceparts.train.nets", recipe.net).build
+    signature = inspect.signature(folder.load("faceparts.train.nets", recipe.net).build)
     try:
-        inspect.signature(build).bind(outputs, **recipe.net_options)
+        signature.bind(0, **recipe.net_options)
     except TypeError as error:
-        known = ", ".join([*inspect.signature(build).parameters][1:]) or "none"
+        known = ", ".join([*signature.parameters][1:]) or "none"
         raise BadRecipe(
             f"{recipe.name}: net_options of {recipe.net}: {error}; its options: {known}"
         ) from error
-    net: nn.Module = build(outputs, **recipe.net_options)
+    kinds = {name: str(one.annotation) for name, one in signature.parameters.items()}
+    where = f"{recipe.name}: net_options of {recipe.net}"
+    given = recipe.net_options.items()
+    return {k: checked(v, kinds.get(k, ""), f"{where}: {k}") for k, v in given}
+
+
+def make_net(recipe: Recipe, outputs: int, tell: Callable[[str], None] | None = None) -> nn.Module:
+    """A fresh net from the recipe's seed, or filled from ``init``.
+
+    Args:
+        recipe: what to make.
+        outputs: number of output channels.
+        tell: takes a line if ``init`` does not fill all of the net.
+
+    Raises:
+        BadRecipe: see `options_of`; or the net needs larger batches.
+    """
+    torch.manual_seed(recipe.seed)
+    build = folder.load("faceparts.train.nets", recipe.net).build
+    net: nn.Module = build(outputs, **options_of(recipe))
     if batch_norms(net) and any(p.batch < 2 for p in recipe.phases):
         raise BadRecipe(
             f"{recipe.name}: batch = 1, but {recipe.net} has batch norm; take a batch of at least 2"
@@ -78,7 +103,12 @@ def make_net(recipe: Recipe, outputs: int) -> nn.Module:
     elif recipe.init:
         from faceparts.train.export import load_initial
 
-        load_initial(net, recipe.init)
+        fresh = load_initial(net, recipe.init)
+        if fresh and tell is not None:
+            tell(
+                f"init {recipe.init}: {len(fresh)} of the net's values are not in it and stay "
+                f"fresh: {some(fresh)}"
+            )
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
     return net
 
@@ -106,9 +136,18 @@ def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=recipe.lr)
 
 
-def make_state(recipe: Recipe, outputs: int, device: torch.device | None = None) -> State:
-    """Fresh net, averaged copy and optimiser, on the processor unless a device is given."""
-    net = make_net(recipe, outputs).to(device or torch.device("cpu"))
+def make_state(
+    recipe: Recipe,
+    outputs: int,
+    device: torch.device | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> State:
+    """Fresh net, averaged copy and optimiser, on the processor unless a device is given.
+
+    Raises:
+        BadRecipe: see `make_net`, which ``tell`` is for.
+    """
+    net = make_net(recipe, outputs, tell).to(device or torch.device("cpu"))
     return State(net, copy.deepcopy(net).eval(), make_optimizer(recipe, net))
 
 
@@ -149,6 +188,8 @@ def load_checkpoint(state: State, path: Path) -> None:
     """
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
+        if wrong := misfits(state.net.state_dict(), saved["net"]):
+            raise ValueError(f"another net, {len(wrong)} values differ: {some(wrong)}")
         state.net.load_state_dict(saved["net"])
         state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
@@ -156,6 +197,7 @@ def load_checkpoint(state: State, path: Path) -> None:
         for name in _PLAIN:
             setattr(state, name, saved.get(name, getattr(state, name)))
     except Exception as error:  # damage shows in a dozen ways, the reader's own errors among them
+        reason = textwrap.shorten(one_line(str(error)), LONGEST_REASON, placeholder=" ...")
         raise TrainingFailed(
-            f"{path}: not a checkpoint of this recipe ({error}); move it away to start anew"
+            f"{path}: not a checkpoint of this recipe ({reason}); move it away to start anew"
         ) from error
