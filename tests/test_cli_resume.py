@@ -116,14 +116,15 @@ def test_results_that_were_replaced_since_are_not_vouched_for(
     assert hashlib.sha256((out / "0.png").read_bytes()).hexdigest() == digest
 
 
+@pytest.mark.parametrize(("status", "code"), [("running", 0), ("interrupted", 1)])
 def test_reports_without_checksums_are_not_believed(
-    net: Path, photos: Path, stopped: Path, seen: list[int]
+    net: Path, photos: Path, stopped: Path, seen: list[int], status: str, code: int
 ) -> None:
     pictures = told(stopped)["pictures"]
     del pictures[0]["outputs_sha256"]
-    rewrite(stopped, pictures=pictures)
-    assert run(net, photos, stopped, "--resume").code == 0
-    assert seen == [48, 64, 72]
+    rewrite(stopped, pictures=pictures, status=status)
+    assert run(net, photos, stopped, "--resume").code == code
+    assert seen == ([64, 72] if code else [48, 64, 72])
 
 
 def test_failures_are_tried_again(net: Path, photos: Path, tmp_path: Path, seen: list[int]) -> None:
@@ -291,7 +292,7 @@ def test_the_table_of_heads_is_whole(net: Path, photos: Path, tmp_path: Path) ->
     assert run(net, photos, out, verb="detect").code == 0
     whole = (out / "heads.csv").read_text("utf-8")
     assert whole == (once / "heads.csv").read_text("utf-8")
-    rewrite(out, pictures=told(out)["pictures"][1:2])
+    rewrite(out, status="running", pictures=told(out)["pictures"][1:2])
     (out / "heads.csv").write_text("cut off", "utf-8")
     assert run(net, photos, out, "--resume", verb="detect").code == 0
     assert told(out)["resumed"] == 1 and (out / "heads.csv").read_text("utf-8") == whole

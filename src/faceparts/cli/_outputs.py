@@ -24,6 +24,7 @@ class Outputs:
         out_dir: the output folder; ``None`` without one.
         force: results of earlier runs may be replaced.
         earlier: what an interrupted run did.
+        taken: results of pictures that an earlier run failed on: what is there is another's.
         sha256: of every file written, by its path relative to the output folder.
     """
 
@@ -31,6 +32,7 @@ class Outputs:
     out_dir: Path | None
     force: bool
     earlier: Earlier
+    taken: frozenset[Path] = frozenset()
     sha256: dict[str, str] = field(default_factory=dict)
     _written: dict[tuple[int, int], Path] = field(default_factory=dict)
 
@@ -49,7 +51,7 @@ class Outputs:
             for path, data in files:
                 forbidden = self._inputs_at(path)
                 self._refuse_written(path)
-                force = self.force or self.earlier.may_replace(path)
+                force = self.may_replace(path)
                 made += [folder for folder in path.parents if not folder.exists()]
                 write_atomic(path, data, force=force, forbidden=forbidden)
                 written[path] = hashlib.sha256(data).hexdigest()
@@ -80,6 +82,12 @@ class Outputs:
             if stale and not self._inputs_at(path):
                 path.unlink(missing_ok=True)
 
+    def may_replace(self, path: Path) -> bool:
+        """Whether a file that exists may be written again."""
+        if self.force or path in self.earlier.own:
+            return True
+        return self.taken.isdisjoint((path, *path.parents)) and self.earlier.may_replace(path)
+
     def _relative(self, path: Path) -> str:
         inside = self.out_dir is not None and path.is_relative_to(self.out_dir)
         return (path.relative_to(self.out_dir) if self.out_dir and inside else path).as_posix()
@@ -95,7 +103,7 @@ class Outputs:
                 raise UnwritableOutput(
                     f"{path}: would overwrite the input {one}; choose another folder with -o"
                 )
-            if path.exists() and not (self.force or self.earlier.may_replace(path)):
+            if path.exists() and not self.may_replace(path):
                 raise UnwritableOutput(
                     f"{path}: exists already; choose another folder with -o or give --force"
                 )

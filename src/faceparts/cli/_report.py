@@ -93,6 +93,7 @@ def report(
     models: Iterable[Mapping[str, Any]],
     left_out: Mapping[str, int],
     resumed: int = 0,
+    outputs_sha256: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The whole report.
 
@@ -104,6 +105,7 @@ def report(
         started: ISO 8601.
         left_out: how many files of folders and patterns are no inputs, by reason.
         resumed: how many of the pictures an interrupted run did.
+        outputs_sha256: files of the run as a whole, below the output folder, with their sha256.
     """
     counts = Counter(str(p["status"]) for p in pictures)
     return {
@@ -123,6 +125,7 @@ def report(
         "errors": list(errors),
         "left_out": dict(left_out),
         "resumed": resumed,
+        "outputs_sha256": dict(outputs_sha256 or {}),
         "pictures": list(pictures),
     }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -39,22 +40,37 @@ class Earlier:
         entries: the report's pictures that need not be done again.
         kept: their results.
         others: results of other pictures of the same names, and files that are no results any more.
-        since: when the run began, in seconds since 1970; ``None`` if there was none.
+        own: files as a report tells them (sha256) of pictures that are done again and of the run
+            as a whole, and the folders that they lie in.
+        failed: names of pictures that a run failed on which came to its end.
+        spans: when runs were at work that did not come to their end, in seconds since 1970.
     """
 
     entries: tuple[dict[str, Any], ...] = ()
     kept: frozenset[Path] = frozenset()
     others: frozenset[Path] = frozenset()
-    since: float | None = None
+    own: frozenset[Path] = frozenset()
+    failed: frozenset[str] = frozenset()
+    spans: tuple[tuple[float, float], ...] = ()
 
     def may_replace(self, path: Path) -> bool:
         """Whether a file is a result that nothing tells of: the process was killed too early."""
-        if self.since is None or path in self.kept or path in self.others:
+        if path in self.kept or path in self.others:
             return False
         try:
-            return path.stat().st_mtime >= self.since
+            written = path.stat().st_mtime
         except OSError:
             return False
+        return any(start <= written < end for start, end in self.spans)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A report, when its run started in seconds since 1970, and the sha256 of its file."""
+
+    report: dict[str, Any]
+    started: float
+    sha256: str
 
 
 def read_earlier(
@@ -85,66 +101,107 @@ def read_earlier(
                 f"--resume and --{name.replace('_', '-')}: that file is about all pictures, and "
                 "those of the interrupted run are not looked at again; leave one of the two out"
             )
-    runs = _alike(out_dir, verb, settings, models)
+    every = _runs(out_dir)
+    if every and (difference := _difference(every[-1].report, verb, settings, models)):
+        raise UsageError(
+            f"--resume: {out_dir / REPORT_NAME} is of another run: {one_line(difference)}; "
+            "give the same options, or another folder with -o"
+        )
+    alike = [run for run in every if not _difference(run.report, verb, settings, models)]
     told: dict[str, tuple[dict[str, Any], float]] = {}
-    for report, started in runs:  # the last one first
-        for entry in report["pictures"]:
+    for run in reversed(alike):  # the last one first
+        for entry in run.report["pictures"]:
             if entry.get("status") in _DONE:
-                told.setdefault(entry["input"], (entry, started))
+                told.setdefault(entry["input"], (entry, run.started))
     known = [(*told[item.key], item) for item in items if item.key in told]
-    entries = tuple(
-        entry for entry, started, item in known if _holds(entry, started, item, out_dir)
-    )
-    others = [
-        entry
-        for entry, started, item in known
-        if _is_another(entry, started, item) or _was_changed(entry, out_dir)
-    ]
+    entries, others, again = [], [], []
+    for entry, started, item in known:
+        if _holds(entry, started, item, out_dir):
+            entries.append(entry)
+        elif _is_another(entry, started, item) or _was_changed(entry, out_dir):
+            others.append(entry)
+        else:
+            again.append(entry)
     return Earlier(
-        entries,
+        tuple(entries),
         _results(entries, out_dir),
         _results(others, out_dir),
-        min((started for _, started in runs), default=None),
+        _own(alike, again, settings.get("report"), out_dir),
+        frozenset(name for run in alike for name in _failures(run.report)),
+        tuple(_spans(every, alike)),
     )
+
+
+def _spans(every: Sequence[_Run], alike: Sequence[_Run]) -> Iterator[tuple[float, float]]:
+    """When runs worked that did not come to their end; each had ended when the next one began."""
+    for i, run in enumerate(every):
+        if run in alike and _was_cut_off(run.report):
+            yield run.started, every[i + 1].started if run is not every[-1] else math.inf
+
+
+def _was_cut_off(report: Mapping[str, Any]) -> bool:
+    """Whether a run was killed: one that came to its end told of all that it wrote."""
+    return report.get("status") == "running"
+
+
+def _failures(report: Mapping[str, Any]) -> Iterator[str]:
+    """Pictures that a run failed on, so that nothing in their results' places is from it."""
+    if not _was_cut_off(report):
+        yield from (e["input"] for e in report["pictures"] if e.get("status") == "failed")
+
+
+def _own(
+    runs: Sequence[_Run], again: Sequence[Mapping[str, Any]], asked: str | None, out_dir: Path
+) -> frozenset[Path]:
+    """Files that are as runs wrote them, and their folders.
+
+    Args:
+        again: entries of pictures that are done again.
+        asked: a second place of the report.
+    """
+    told = {(out_dir / name, digest) for entry in again for name, digest in _told(entry)}
+    for run in runs:
+        whole = run.report.get("outputs_sha256")
+        if isinstance(whole, dict):
+            told |= {(out_dir / str(name), str(digest)) for name, digest in whole.items()}
+        if asked is not None:
+            told.add((Path(asked), run.sha256))
+    files = {path for path, digest in told if digest and _sha256(path) == digest}
+    return frozenset(files | {path.parent for path in files})
 
 
 def _results(entries: Sequence[Mapping[str, Any]], out_dir: Path) -> frozenset[Path]:
     return frozenset(out_dir / name for entry in entries for name in entry["outputs"])
 
 
-def _alike(
-    out_dir: Path, verb: str, settings: Mapping[str, Any], models: Sequence[Mapping[str, Any]]
-) -> list[tuple[dict[str, Any], float]]:
-    """Reports of runs like this one and when they started, the last one first."""
+def _runs(out_dir: Path) -> list[_Run]:
+    """All runs that reports in a folder tell of, the last one last.
+
+    Raises:
+        UsageError: the last one cannot be read; others are passed over.
+    """
     path = out_dir / REPORT_NAME
     if not path.exists():
         return []
-    last = _read(path)
-    if difference := _difference(last[0], verb, settings, models):
-        raise UsageError(
-            f"--resume: {path} is of another run: {one_line(difference)}; "
-            "give the same options, or another folder with -o"
-        )
-    runs = [last]
-    for older in out_dir.glob(f"{path.stem}.*{path.suffix}"):
+    runs = []
+    older = out_dir.glob(f"{path.stem}.*{path.suffix}")
+    for one in sorted(older, key=lambda one: (len(one.name), one.name)):  # .2 before .10
         with suppress(UsageError):
-            report, started = _read(older)
-            if not _difference(report, verb, settings, models):
-                runs.append((report, started))
-    return sorted(runs, key=lambda run: -run[1])
+            runs.append(_read(one))
+    return [*sorted(runs, key=lambda run: run.started), _read(path)]
 
 
-def _read(path: Path) -> tuple[dict[str, Any], float]:
-    """A report and when its run started, in seconds since 1970."""
+def _read(path: Path) -> _Run:
     try:
-        report = json.loads(path.read_text("utf-8"))
+        data = path.read_bytes()
+        report = json.loads(data.decode("utf-8"))
         started = datetime.fromisoformat(report["started"]).timestamp()
         if not all(
             isinstance(p["input"], str) and isinstance(p["outputs"], list)
             for p in report["pictures"]
         ):
             raise TypeError("pictures")
-        return report, started
+        return _Run(report, started, hashlib.sha256(data).hexdigest())
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(
             f"--resume: {path} is not the report of a run "
@@ -192,14 +249,23 @@ def _digests(entry: Mapping[str, Any], out_dir: Path) -> Iterator[tuple[str | No
 
     ``None`` stands for a report that does not tell, the empty text for no file: never alike.
     """
+    return ((then, _sha256(out_dir / name)) for name, then in _told(entry))
+
+
+def _told(entry: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Every result and its sha256 as the report tells it; ``None`` if it does not."""
     told = entry.get("outputs_sha256")
     known = told if isinstance(told, list) else []
-    for name, then in zip_longest(entry["outputs"], known[: len(entry["outputs"])]):
-        try:
-            with (out_dir / name).open("rb") as file:
-                yield then, hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            yield then, ""
+    return zip_longest(entry["outputs"], known[: len(entry["outputs"])])
+
+
+def _sha256(path: Path) -> str:
+    """Of a file as it is now; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _is_newer(started: float, item: InputFile) -> bool:

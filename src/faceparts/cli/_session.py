@@ -120,6 +120,9 @@ class Session:
         common = self.common
         todo = self._todo()
         self.entries += self.earlier.entries
+        self.results.taken = frozenset(
+            path for key in self.earlier.failed for path in outputs.get(key, ())
+        )
         reports = self._reports(outputs)
         notes: dict[str, tuple[str, ...]] = {}
         streams: dict[str, BinaryIO | OSError] = {}
@@ -151,7 +154,7 @@ class Session:
             return write(frame, image, found)
 
         started, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-        interrupted = False
+        interrupted, whole_run = False, dict[str, str]()
 
         def tell(status: str) -> dict[str, Any]:
             return _report.report(
@@ -166,6 +169,7 @@ class Session:
                 models=self.models,
                 left_out=self.left_out,
                 resumed=len(self.earlier.entries),
+                outputs_sha256=whole_run,
             )
 
         # Marks the folder as results from the first moment on, even if the process is killed.
@@ -207,11 +211,13 @@ class Session:
                             _publish(tell("running"), reports)
             except KeyboardInterrupt:
                 interrupted = True
+        before = set(self.results.sha256)
         try:
             finish()
         except (FacePartsError, OSError) as error:
             self.errors.append(f"{type(error).__name__}: {error}")
             click.echo(f"faceparts: FAILED {one_line(self.errors[-1])}", err=True)
+        whole_run |= {k: v for k, v in self.results.sha256.items() if k not in before}
         place = {item.key: i for i, item in enumerate(self.items)}
         self.entries.sort(key=lambda entry: place[entry["input"]])
         failed = bool(self.errors) or any(e["status"] == "failed" for e in self.entries)
