@@ -202,11 +202,14 @@ def test_a_table_that_cannot_be_written_fails_the_run(
 ) -> None:
     (tmp_path / "file").write_text("")
     out = tmp_path / "out"
-    done = segment(net, photos, "-o", out, "--table", tmp_path / "file" / "faces.csv")
+    done = segment(net, photos, "-o", out, "--coco", "--table", tmp_path / "file" / "faces.csv")
     assert done.code == 1
+    assert len(json.loads((out / "coco.json").read_text())["images"]) == 2
+    assert (out / "classes.json").exists()
     assert "FAILED UnwritableOutput" in done.err
     report = json.loads((out / "faceparts-report.json").read_text())
     assert report["status"] == "failed"
+    assert set(report["outputs_sha256"]) == {"classes.json", "coco.json"}
     assert "faces.csv" in report["errors"][0]
     assert report["counts"]["ok"] == 2
 
@@ -219,3 +222,32 @@ def test_a_table_is_no_report(net: Path, tmp_path: Path, name: str) -> None:
     done = call("segment", tmp_path / "a.png", *options, "--table", out / ".." / "out" / name)
     assert done.code == 2 and "the report goes there" in done.err
     assert not list(out.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("coco.json", "coco.json goes there"),
+        ("classes.json", "classes.json goes there"),
+        ("a.png.labels.png", "results go to"),
+        ("a.png.masks/faces.csv", "results go to"),
+    ],
+)
+def test_a_table_is_no_other_file_of_the_run(
+    net: Path, tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(encode(make_photo()))
+    out = tmp_path / "out"
+    assert segment(net, tmp_path / "a.png", "-o", out).code == 0  # the same classes.json will do
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    options = ("--masks", "--coco", "--table", out / ".." / "out" / name)
+    done = segment(net, tmp_path / "a.png", "-o", out, "--force", *options)
+    assert done.code == 2 and told in done.err and done.err.count("\n") == 1
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_classes_file_that_is_no_text(net: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "classes.json").write_bytes(b"\xff")
+    done = segment(net, photos, "-o", tmp_path / "out")
+    assert done.code == 2 and "classes.json: exists already" in done.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from faceparts.cli._effects import effect_class
 from faceparts.cli._options import Common
 from faceparts.cli._parser import open_parser
-from faceparts.cli._session import PictureFrame, emit, open_session
+from faceparts.cli._session import PictureFrame, emit, open_session, refuse_among
 from faceparts.errors import UsageError
 from faceparts.images import encode_picture
 from faceparts.measure import measure
@@ -64,7 +65,12 @@ def run_segment(
     session = open_session("segment", common, settings, parser.models)
     named = {ending: session.name_outputs(ending) for ending in wanted.endings()}
     whole_run = _WholeRun(common.out_dir, parser.label_set, wanted.coco, table)
-    session.require_free(path for path in whole_run.paths() if not whole_run.is_equal(path))
+    planned = {
+        item.key: [paths[item.key] for paths in named.values() if paths] for item in session.items
+    }
+    if table is not None:
+        refuse_among(f"--table {table}", table, planned)
+    session.require_free(whole_run.paths(), there=whole_run.there())
 
     def write(frame: PictureFrame, image: Image, faces: Sequence[Face]) -> list[str]:
         if common.to_stdout:
@@ -79,12 +85,9 @@ def run_segment(
         return written
 
     def finish() -> None:
-        files = whole_run.files()
-        session.results.write((path, data) for path, data in files if not whole_run.is_equal(path))
+        for file in whole_run.files():  # one that cannot be written leaves the others
+            session.attempt(partial(session.results.write, [file]))
 
-    planned = {
-        item.key: [paths[item.key] for paths in named.values() if paths] for item in session.items
-    }
     return session.process(parser.parse, None, planned, write, finish)
 
 
@@ -129,10 +132,11 @@ class _WholeRun:
         """Where the files go."""
         return [p for p in (self._classes, self._coco, self._table) if p is not None]
 
-    def is_equal(self, path: Path) -> bool:
-        """Whether a classes.json is there already and says the same."""
-        text = results.classes_json(self._label_set)
-        return path == self._classes and path.is_file() and path.read_text("utf-8") == text
+    def there(self) -> list[Path]:
+        """The classes.json if there is one already that says the same: it stays."""
+        text = results.classes_json(self._label_set).encode()
+        path = self._classes
+        return [path] if path and path.is_file() and path.read_bytes() == text else []
 
     def add(self, key: str, image: Image, faces: Sequence[Face]) -> None:
         """Take up one picture."""
@@ -149,8 +153,8 @@ class _WholeRun:
                 self._rows.append({"picture": key, "face": index, **row})
 
     def files(self) -> Iterator[tuple[Path, bytes]]:
-        """The files with their contents."""
-        if self._classes is not None:
+        """The files with their contents, but for what is there already."""
+        if self._classes is not None and not self.there():
             yield self._classes, results.classes_json(self._label_set).encode()
         if self._coco is not None:
             text = results.coco_json(self._images, self._annotations, self._label_set)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -81,12 +81,15 @@ class Session:
         common = self.common
         return Outputs(self.items, common.out_dir, common.force, self.earlier)
 
-    def require_free(self, paths: Iterable[Path]) -> None:
+    def require_free(self, paths: Iterable[Path], there: Collection[Path] = ()) -> None:
         """Stop before the work if files of the run as a whole could not be written in the end.
 
+        Args:
+            there: those of the paths that are there already as they are to be.
+
         Raises:
-            UsageError: a path is an input, or is to be the report too, or exists and ``--force`` is
-                not given.
+            UsageError: a path is an input, or is to be the report or another of them too, or exists
+                and ``--force`` is not given.
         """
         paths, reports = list(paths), [self.common.report]
         if self.common.out_dir is not None:
@@ -94,8 +97,22 @@ class Session:
         names = {report.resolve() for report in reports if report is not None}
         for path in paths:
             if path.resolve() in names:
-                raise UsageError(f"{path}: the report goes there; give that file another name")
-        self.results.require_free(paths)
+                raise UsageError(f"{path}: the report goes there; give it another name")
+        for i, path in enumerate(paths):
+            for other in paths[:i]:
+                if path.resolve() == other.resolve():
+                    raise UsageError(
+                        f"{path}: {other.name} goes there; give that file another name"
+                    )
+        self.results.require_free(path for path in paths if path not in there)
+
+    def attempt(self, step: Callable[[], object]) -> None:
+        """Do something for the run as a whole; what goes wrong is told and fails the run."""
+        try:
+            step()
+        except (FacePartsError, OSError) as error:
+            self.errors.append(f"{type(error).__name__}: {error}")
+            click.echo(f"faceparts: FAILED {one_line(self.errors[-1])}", err=True)
 
     def process(
         self,
@@ -212,11 +229,7 @@ class Session:
             except KeyboardInterrupt:
                 interrupted = True
         before = set(self.results.sha256)
-        try:
-            finish()
-        except (FacePartsError, OSError) as error:
-            self.errors.append(f"{type(error).__name__}: {error}")
-            click.echo(f"faceparts: FAILED {one_line(self.errors[-1])}", err=True)
+        self.attempt(finish)
         whole_run |= {k: v for k, v in self.results.sha256.items() if k not in before}
         place = {item.key: i for i, item in enumerate(self.items)}
         self.entries.sort(key=lambda entry: place[entry["input"]])
@@ -262,10 +275,7 @@ class Session:
         """Files for the report; without ``--force`` an earlier one is kept under a number."""
         asked, out_dir = self.common.report, self.common.out_dir
         if asked is not None:
-            place = asked.resolve()
-            for path in (path for paths in outputs.values() for path in paths):
-                if path.resolve() in (place, *place.parents):
-                    raise UsageError(f"--report {asked}: results go to {path}; give another name")
+            refuse_among(f"--report {asked}", asked, outputs)
             self.results.require_free([asked])
         if out_dir is None:
             return [asked] if asked is not None else []
@@ -273,6 +283,18 @@ class Session:
         if path.exists() and not self.common.force:
             path.rename(_free_name(path))
         return [path] if asked is None else [path, asked]
+
+
+def refuse_among(option: str, path: Path, outputs: Mapping[str, Sequence[Path]]) -> None:
+    """Stop before the work if a file of the run as a whole would lie where a picture's result goes.
+
+    Raises:
+        UsageError: it is one of the outputs, or lies in one that is a folder.
+    """
+    place = path.resolve()
+    for result in (result for results in outputs.values() for result in results):
+        if result.resolve() in (place, *place.parents):
+            raise UsageError(f"{option}: results go to {result}; give another name")
 
 
 def _publish(done: Mapping[str, Any], paths: Iterable[Path]) -> str:
