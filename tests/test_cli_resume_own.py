@@ -135,3 +135,18 @@ def test_results_of_a_picture_that_lost_one_are_made_again(
     done = run(net, photos, out, "--masks", "--resume", verb="segment")
     assert done.code == 1 and "FAILED a.png: UnwritableOutput" in done.err
     assert (out / "a.png.masks" / "000_hair.png").read_bytes() == MINE
+
+
+def test_masks_of_a_photo_before_go_with_it(net: Path, photos: Path, tmp_path: Path) -> None:
+    mend(photos)
+    out = tmp_path / "out"
+    assert run(net, photos, out, "--masks", verb="segment").code == 0
+    masks = out / "a.png.masks"
+    (masks / "001_hair.png").write_bytes((masks / "000_hair.png").read_bytes())
+    photo = make_photo()
+    photo[..., 2] = 0  # no blue, no hair
+    (photos / "a.png").write_bytes(encode(photo))
+    os.utime(photos / "a.png", (datetime.now().timestamp() + 60,) * 2)
+    done = run(net, photos, out, "--masks", "--resume", verb="segment")
+    assert done.code == 0, done.err
+    assert {p.name for p in masks.iterdir()} == {"000_skin.png", "001_hair.png"}

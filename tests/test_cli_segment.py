@@ -127,6 +127,33 @@ def test_force_leaves_nothing_of_the_picture_before(
     assert not list(cutouts.iterdir())
 
 
+def test_force_knows_the_masks_of_nets_with_other_parts(
+    net: Path, photos: Path, tmp_path: Path
+) -> None:
+    """Forests may call their parts as they like; classes.json tells how."""
+    out = tmp_path / "out"
+    options = (net, photos / "a.png", "-o", out, "--masks", "--cutouts")
+    assert segment(*options).code == 0
+    masks, cutouts = out / "a.png.masks", out / "a.png.cutouts"
+    mask, cutout = (masks / "000_skin.png").read_bytes(), (cutouts / "000.png").read_bytes()
+    for name in ("000_Part 2.png", "1000_beard.png"):
+        (masks / name).write_bytes(mask)
+    (cutouts / "001.png").write_bytes(cutout)
+    mine = {
+        **{masks / name: mask for name in ("000_notes.png", "0001_hair.png", "hair.png")},
+        **{masks / "001_hair.png": cutout, cutouts / "002.png": mask, cutouts / "003.png": b"3"},
+    }
+    for path, data in mine.items():
+        path.write_bytes(data)
+    parts = [{"name": "background"}, {"name": "Part 2"}]
+    (out / "classes.json").write_text(json.dumps({"parts": parts}))
+    assert segment(*options, "--force").code == 0
+    kept = {path for folder in (masks, cutouts) for path in folder.iterdir()}
+    results = {masks / "000_skin.png", masks / "000_hair.png", cutouts / "000.png"}
+    assert kept == mine.keys() | results
+    assert all(path.read_bytes() == data for path, data in mine.items())
+
+
 def test_a_failed_write_leaves_no_folder_in_the_way(
     net: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

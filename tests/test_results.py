@@ -244,3 +244,18 @@ def test_a_head_that_several_detectors_looked_for_tells_who_saw_it() -> None:
     row = results.head_row("a.jpg", 0, Head((1, 2, 3, 4), 0.9, points, "a+b", ("a", "b")))
     assert row["seen_by"] == "a+b"
     assert "seen_by" not in results.head_row("a.jpg", 0, Head((1, 2, 3, 4), 0.9, points, "a"))
+
+
+def test_what_kind_of_png_a_file_is() -> None:
+    assert results.png_layout(results.encode_mask(np.ones((2, 2), bool))) == results.MASK
+    assert results.png_layout(b"\x89PNG\r\n\x1a\n") is None
+    assert results.png_layout(b"GIF89a" + bytes(30)) is None
+
+
+def test_parts_that_a_classes_file_names() -> None:
+    assert (
+        results.parts_of_classes(results.classes_json(label_sets.CELEBA19))
+        == label_sets.CELEBA19.parts
+    )
+    for text in (b"\xff", "", "[]", "{}", '{"parts": [1]}', '{"parts": 7}'):
+        assert results.parts_of_classes(text) == ()

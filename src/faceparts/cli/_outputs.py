@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -66,20 +65,23 @@ class Outputs:
         self.sha256 |= {self._relative(path): digest for path, digest in written.items()}
         return [self._relative(path) for path in written]
 
-    def drop_others(self, folder: Path, names: re.Pattern[str], written: Collection[str]) -> None:
+    def drop_others(
+        self, folder: Path, is_result: Callable[[Path], bool], written: Collection[str]
+    ) -> None:
         """Remove what an earlier run wrote into a picture's folder and this one did not.
 
-        Only with ``--force``, which replaces the results of a picture as a whole.
+        Without ``--force``, which replaces the results of a picture as a whole, only what a report
+        tells of.
 
         Args:
-            names: what results in that folder are called; other files stay.
+            is_result: whether a file of that folder may be a result; others stay.
             written: paths from `write`.
         """
-        if not self.force or not folder.is_dir():
+        if not folder.is_dir():
             return
         for path in folder.iterdir():
-            stale = names.fullmatch(path.name) and self._relative(path) not in written
-            if stale and not self._inputs_at(path):
+            ours = is_result(path) if self.force else path in self.earlier.own
+            if ours and self._relative(path) not in written and not self._inputs_at(path):
                 path.unlink(missing_ok=True)
 
     def may_replace(self, path: Path) -> bool:

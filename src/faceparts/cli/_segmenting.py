@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from faceparts import labels
 from faceparts.cli._effects import effect_class
 from faceparts.cli._options import Common
 from faceparts.cli._parser import open_parser
@@ -24,9 +25,6 @@ from faceparts.types import Crop, Face, Head, Image, LabelSet
 LABELS, MASKS, CUTOUTS = ".labels.png", ".masks", ".cutouts"
 OVERLAY, NPZ = ".overlay.png", ".npz"
 """Endings of the results: ``a.jpg`` gives ``a.jpg.labels.png`` and so on."""
-
-NUMBERED = {MASKS: re.compile(r"\d{3,}_[a-z_]+\.png"), CUTOUTS: re.compile(r"\d{3,}\.png")}
-"""Results that are folders, and what files in them are called."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +69,17 @@ def run_segment(
     if table is not None:
         refuse_among(f"--table {table}", table, planned)
     session.require_free(whole_run.paths(), there=whole_run.there())
+    folders = _results_in_folders(whole_run.part_names())
 
     def write(frame: PictureFrame, image: Image, faces: Sequence[Face]) -> list[str]:
         if common.to_stdout:
-            labels, _ = results.merge_labels(faces, (image.shape[0], image.shape[1]))
-            written = emit(results.encode_labels(labels, parser.label_set))
+            ids, _ = results.merge_labels(faces, (image.shape[0], image.shape[1]))
+            written = emit(results.encode_labels(ids, parser.label_set))
         else:
             paths = {ending: paths[frame.key] for ending, paths in named.items()}
             written = session.results.write(_files(frame, faces, parser.label_set, paths))
-            for ending in paths.keys() & NUMBERED.keys():
-                session.results.drop_others(paths[ending], NUMBERED[ending], written)
+            for ending in paths.keys() & folders.keys():
+                session.results.drop_others(paths[ending], folders[ending], written)
         whole_run.add(frame.key, image, faces)
         return written
 
@@ -91,13 +90,34 @@ def run_segment(
     return session.process(parser.parse, None, planned, write, finish)
 
 
+def _results_in_folders(part_names: Collection[str]) -> dict[str, Callable[[Path], bool]]:
+    """For each kind of result that is a folder, whether a file in it is one of the results."""
+    number, parts = "(?:[0-9]{3}|[1-9][0-9]{3,})", "|".join(map(re.escape, part_names))
+    kinds = {
+        MASKS: (f"{number}_(?:{parts})[.]png", results.MASK),
+        CUTOUTS: (f"{number}[.]png", results.CUTOUT),
+    }
+    return {ending: partial(_is_result, re.compile(n), kind) for ending, (n, kind) in kinds.items()}
+
+
+def _is_result(names: re.Pattern[str], layout: tuple[int, int], path: Path) -> bool:
+    """Whether a file has a result's name, and is a PNG as results are."""
+    if not names.fullmatch(path.name):
+        return False
+    try:
+        with path.open("rb") as file:
+            return results.png_layout(file.read(26)) == layout
+    except OSError:
+        return False
+
+
 def _files(
     frame: PictureFrame, faces: Sequence[Face], label_set: LabelSet, paths: Mapping[str, Path]
 ) -> Iterator[tuple[Path, bytes]]:
     """Everything that is written for one picture, encoded one after the other."""
     hw = frame.image.shape[0], frame.image.shape[1]
-    labels, _ = results.merge_labels(faces, hw)
-    yield paths[LABELS], results.encode_labels(labels, label_set)
+    ids, _ = results.merge_labels(faces, hw)
+    yield paths[LABELS], results.encode_labels(ids, label_set)
     for index, face in enumerate(faces):
         if MASKS in paths:
             for part in results.part_areas(face):
@@ -152,6 +172,17 @@ class _WholeRun:
                 row = {name: round(value, 4) for name, value in measure(face).items()}
                 self._rows.append({"picture": key, "face": index, **row})
 
+    def part_names(self) -> set[str]:
+        """Parts that masks may be called after: also other nets', and those of the last run here.
+
+        Nets may have parts of their own with any names.
+        """
+        known = {part for name in labels.names() for part in labels.get(name).parts}
+        known |= set(self._label_set.parts)
+        if self._classes is not None and self._classes.is_file():
+            known |= set(results.parts_of_classes(self._classes.read_bytes()))
+        return known
+
     def files(self) -> Iterator[tuple[Path, bytes]]:
         """The files with their contents, but for what is there already."""
         if self._classes is not None and not self.there():
@@ -168,6 +199,6 @@ class _WholeRun:
 def _nobody(label_set: LabelSet) -> Face:
     """A face without parts: what can be measured is the same for all of a label set."""
     crop = Crop(np.zeros((1, 1, 3), np.uint8), np.eye(2, 3), (1, 1))
-    labels, confidence = np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.float32)
+    ids, confidence = np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.float32)
     head = Head((0, 0, 1, 1), 0, Head.no_points())
-    return Face(head, crop, labels, confidence, (0, 0, 1, 1), label_set)
+    return Face(head, crop, ids, confidence, (0, 0, 1, 1), label_set)

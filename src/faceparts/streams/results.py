@@ -86,6 +86,25 @@ def encode_cutout(image: Image, face: Face, alpha: NDArray[np.uint8] | None = No
     return _png(PillowImage.fromarray(rgba if alpha is None else veil(rgba, alpha[where])))
 
 
+MASK, CUTOUT = (8, 0), (8, 6)
+"""`png_layout` of what `encode_mask` and `encode_cutout` write: grey and RGBA."""
+
+
+def png_layout(head: bytes) -> tuple[int, int] | None:
+    """Bits and colour type from the first 26 bytes of a PNG; ``None`` for any other file."""
+    if len(head) < 26 or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
+        return None
+    return head[24], head[25]
+
+
+def parts_of_classes(text: str | bytes) -> tuple[str, ...]:
+    """Names of the parts in a text from `classes_json`; none if it is not one."""
+    try:
+        return tuple(str(part["name"]) for part in json.loads(text)["parts"])
+    except (ValueError, TypeError, KeyError):
+        return ()
+
+
 def encode_npz(faces: Sequence[Face], source_hw: tuple[int, int], label_set: LabelSet) -> bytes:
     """Everything about a picture's N faces as a compressed ``.npz`` (no Python objects inside).
 
