@@ -58,6 +58,8 @@ def test_a_detector_on_boxes_and_on_parts(heads_file: Path, data: Path, net: Pat
     assert done.code == 0, done.err
     assert done.json["metric"] == "recall" and done.json["overall"]["units"] == 6
     assert set(done.json["by"]) == {"head size", "brightness"}
+    lowest = audit(heads_file, f"scut_head:{data}/scut:val", "--json", "--min-score", 0)
+    assert lowest.json["card"]["model"]["min_score"] == 0.0
     done = audit(heads_file, f"scut_head:{data}/scut:val", "--json", "--tone-by", net)
     assert done.code == 0, done.err
     assert done.json["card"]["parser"]["name"] == "colours"

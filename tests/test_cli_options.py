@@ -80,6 +80,18 @@ def test_flags_of_all_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [(None, {}), (None, {"many": True, "size_share": 0.25}), ("x", {"many": False})]
 
 
+def test_a_default_of_0_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Plain:
+        share: float = field(default=0.0, metadata={"help": "how much"})
+        parts: str = field(default="", metadata={"help": "which"})
+
+    fake_effects(monkeypatch, plain=Plain)
+    assert [str(option.help)[-15:] for option in field_options(["plain"])] == [
+        *(" [default: 0.0]", "[default: none]")
+    ]
+
+
 def test_effects_with_fields_that_make_no_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True)
     class Listing:

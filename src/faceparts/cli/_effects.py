@@ -55,7 +55,7 @@ def _option(
     name: str, kind: type, text: str, default: object, owners: Sequence[str]
 ) -> click.Option:
     flag = name.replace("_", "-")
-    shown = ("yes" if default else "no") if kind is bool else (default or "none")
+    shown = ("yes" if default else "no") if kind is bool else ("none" if default == "" else default)
     only = f"[{', '.join(owners)}] " if owners else ""
     return click.Option(
         [_PREFIX + name, f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}"],

@@ -160,7 +160,8 @@ def open_detector(
     card: ModelCard | None = getattr(detector, "card", None)
     if path is None or card is None:
         return detector, card, {"name": name, "file": None, "sha256": None, "trained_on": []}
-    return detector, card, {**about_model(path, card), "min_score": min_score or card.threshold}
+    used = card.threshold if min_score is None else min_score
+    return detector, card, {**about_model(path, card), "min_score": used}
 
 
 def check_held_out(

@@ -91,7 +91,7 @@ def export(
     table = _read_table(run / "recipe.json")
     recipe = config.recipe_from_table(table, str(run / "recipe.json"))
     results = read_metrics(metrics) if metrics else {}
-    mixed = parse_share(mix, "--mix", below=1) if mix else None
+    mixed = parse_share(mix, "--mix", below=1) if mix is not None else None
     chosen = find_checkpoint(run, checkpoint)
     try:
         from faceparts.train import export as exporting
