@@ -19,6 +19,7 @@ import pytest
 from cli_world import SOURCE, Done, call, encode, make_photo
 from faceparts.cli import _report, _resume, _session
 from faceparts.parse import FaceParser
+from faceparts.streams import results
 from faceparts.types import Head
 
 REPORT = "faceparts-report.json"
@@ -307,6 +308,17 @@ def test_heads_come_back_from_the_report() -> None:
     assert (again.box_xyxy, again.score) == (head.box_xyxy, 0.5)
     assert (again.source, again.seen_by) == ("headnet", ("headnet", "yunet"))
     np.testing.assert_allclose(again.points, points, atol=0.006)
+
+
+def test_rows_from_a_report_are_those_of_a_whole_run() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        points = np.column_stack([rng.uniform(-20, 20_000, (7, 2)), rng.random(7)])
+        points[2], points[3, 2], points[4, :2] = np.nan, np.nan, np.nan
+        box = (*rng.uniform(-20, 0, 2).tolist(), *rng.uniform(1, 20_000, 2).tolist())
+        head = Head(box, float(rng.random()), points.astype(np.float32), "headnet")
+        again = _report.read_head(json.loads(json.dumps(_report.head_entry(head))))
+        assert results.head_row("a", 0, again) == results.head_row("a", 0, head)
 
 
 @pytest.mark.parametrize("verb", ["segment", "detect"])

@@ -284,6 +284,9 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 def head_row(key: str, index: int, head: Head) -> Row:
     """One head as a line of a table; points that were not seen are empty cells.
 
+    Pixels have two decimals and scores four, as in the report: a run that goes on takes rows from
+    there.
+
     Heads that several detectors looked for have a column ``seen_by`` more: ``headnet+keypoints``.
     """
     x0, y0, x1, y1 = (round(v, 2) for v in head.box_xyxy)
@@ -293,9 +296,12 @@ def head_row(key: str, index: int, head: Head) -> Row:
         "score": round(head.score, 4),
         **{"left_px": x0, "top_px": y0, "right_px": x1, "bottom_px": y1},
     }
+    columns = (("x_px", 2), ("y_px", 2), ("score", 4))  # decimals as in the report
     for name, point in zip(POINTS, head.points.tolist(), strict=True):
-        for column, value in zip(("x_px", "y_px", "score"), point, strict=True):
-            row[f"{name}_{column}"] = None if value != value else round(value, 4)  # nan != nan
+        seen = point[0] == point[0]  # nan != nan
+        for (column, decimals), value in zip(columns, point, strict=True):
+            told = seen and value == value
+            row[f"{name}_{column}"] = round(value, decimals) if told else None
     return row | ({"seen_by": "+".join(head.seen_by)} if head.seen_by else {})
 
 
