@@ -476,3 +476,25 @@ def test_a_contact_sheet_is_kept_apart_from_the_photos(
     assert call(*overlay, "-o", inside, "--contact-sheet", inside / "sheet.jpg").code == 0
     again = hide(net, photos, "-o", tmp_path / "again", "--json")
     assert [p["input"] for p in again.json["pictures"]] == ["a.png", "below/b.jpg"]
+
+
+@pytest.mark.parametrize("name", ["jpg", "bmp"])
+def test_formats_that_hold_no_transparency_are_refused_at_once(
+    net: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"is not read")
+    options = ("--detector", "whole", "--model", net, "--format", name)
+    for out in (tmp_path / "out", "-"):
+        done = call("apply", "cutout", tmp_path / "a.png", "-o", out, *options)
+        assert done.code == 2 and f"--format {name}: cannot hold" in done.err
+        assert done.err.count("\n") == 1 and not (tmp_path / "out").exists()
+    assert call("apply", "overlay", tmp_path / "a.png", "-o", tmp_path / "out", *options).code == 1
+
+
+def test_a_contact_sheet_is_no_result_of_a_picture(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(make_photo()))
+    out, options = tmp_path / "out", ("--detector", "whole", "--model", net)
+    sheet = ("--contact-sheet", out / "a.png")
+    done = call("apply", "overlay", tmp_path / "a.png", "-o", out, *options, *sheet)
+    assert done.code == 2 and "results go to" in done.err
+    assert not out.exists()

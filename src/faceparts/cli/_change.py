@@ -13,7 +13,7 @@ from faceparts._alpha import flatten, veil
 from faceparts.cli._effects import effect_class, make_effect, try_out
 from faceparts.cli._options import STREAM, Common, Writing
 from faceparts.cli._parser import open_parser
-from faceparts.cli._session import PictureFrame, emit, open_session
+from faceparts.cli._session import PictureFrame, emit, open_session, refuse_among
 from faceparts.effects._region import Hiding
 from faceparts.errors import UsageError
 from faceparts.images import SUFFIXES, encode_picture
@@ -63,6 +63,11 @@ def change(
         common, min_score_share=min_score_share, turned=turned, cut=cut, long_hair=long_hair
     )
     has_alpha = try_out(effect, parser.label_set) == _RGBA_CHANNELS
+    if has_alpha and writing.format is not None and f".{writing.format}" not in _WITH_ALPHA:
+        raise UsageError(
+            f"--format {writing.format}: cannot hold what {effect_name} makes transparent; "
+            "wanted png, webp or tiff"
+        )
     settings = {
         **asdict(writing),
         "effect": effect_name,
@@ -89,6 +94,9 @@ def change(
         return own if own in _FORMAT_OF and not (has_alpha and own not in _WITH_ALPHA) else ".png"
 
     targets = session.name_outputs(suffix_of)
+    planned = {key: [target] for key, target in targets.items()}
+    if contact_sheet is not None:
+        refuse_among(f"--contact-sheet {contact_sheet}", contact_sheet, planned)
 
     def find(frame: PictureFrame) -> list[Face]:
         alpha = frame.picture.alpha if isinstance(effect, Hiding) else None
@@ -125,7 +133,6 @@ def change(
                 [(contact_sheet, encode_picture(sheets.make_sheet(small), format=kind))]
             )
 
-    planned = {key: [target] for key, target in targets.items()}
     return session.process(parser.parse, effect, planned, write, finish, find=find)
 
 
