@@ -206,3 +206,13 @@ def test_no_command_is_described_in_half_a_sentence() -> None:
     for arguments in ((), ("data",)):
         listed = call(*arguments, "--help").out.decode().partition("Commands:")[2]
         assert listed and "..." not in listed
+
+
+def test_a_report_on_standard_output_is_asked_for_by_json(net: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(make_photo()))
+    options = ("--detector", "whole", "--model", net, "-o", tmp_path / "out")
+    done = call("hide", tmp_path / "a.png", *options, "--report", "-")
+    assert done.code == 2 and not (tmp_path / "out").exists()
+    assert done.err == (
+        "faceparts: --report -: got standard output, wanted a file; --json prints the report there\n"
+    )

@@ -269,10 +269,14 @@ def check(common: Common) -> None:
 
     Raises:
         UsageError: standard output is asked for twice, or standard input twice, or one that is
-            closed; or the output folder is a file; or there is nothing to resume.
+            closed; or the output folder is a file or the report none; or there is nothing to resume.
     """
     if (common.to_stdout or common.json) and sys.stdout is None:
         raise UsageError("there is no standard output (-o -, --json); use -o DIR or --report FILE")
+    if common.report == Path(STREAM):
+        raise UsageError(
+            f"--report {STREAM}: got standard output, wanted a file; --json prints the report there"
+        )
     if common.out == "":
         raise UsageError("-o: got an empty name; name a folder, '.' for this one")
     for folder_path in (common.out_dir, *(common.out_dir.parents if common.out_dir else ())):
