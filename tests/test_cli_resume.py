@@ -144,6 +144,20 @@ def test_nothing_to_resume_is_a_new_run(
     assert seen == [48, 64, 72] and told(tmp_path / "out")["resumed"] == 0
 
 
+@pytest.mark.parametrize("written", ["{}/", "./{}", "{}//", "{}"])
+def test_a_folder_may_be_written_otherwise(
+    net: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("-o", "out", "--detector", "whole", "--model", net)
+    assert call("hide", "photos", *options).code == 0
+    again = call("hide", written.format("photos"), *options, "--resume")
+    assert again.code == 0, again.err
+    assert told(tmp_path / "out")["resumed"] == 3
+    other = call("hide", "photos/0.png", *options, "--resume")
+    assert other.code == 2 and "inputs: got" in other.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -269,7 +269,8 @@ def check(common: Common) -> None:
 
     Raises:
         UsageError: standard output is asked for twice, or standard input twice, or one that is
-            closed; or the output folder is a file or the report none; or there is nothing to resume.
+            closed; or the output folder is a file, or the report is none; or there is nothing to
+            resume.
     """
     if (common.to_stdout or common.json) and sys.stdout is None:
         raise UsageError("there is no standard output (-o -, --json); use -o DIR or --report FILE")

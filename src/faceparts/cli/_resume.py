@@ -222,12 +222,19 @@ def _difference(
     then = dict(report.get("settings", {}))
     names = sorted((now.keys() | then.keys()) - FREE)
     for name in sorted(names, key=lambda name: name != "effect"):  # the others follow
-        if now.get(name) != then.get(name):
+        if _plain(name, now.get(name)) != _plain(name, then.get(name)):
             return f"{name}: got {then.get(name)!r} there, wanted {now.get(name)!r}"
     nets, others = (
         sorted(str(m.get("sha256")) for m in of) for of in (models, report.get("models", []))
     )
     return "" if nets == others else "it used other nets (sha256)"
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A setting as it is compared: ``photos/`` and ``./photos`` are the input ``photos``."""
+    if name == "inputs" and isinstance(value, list):
+        return [str(Path(str(one))) for one in value]
+    return value
 
 
 def _holds(entry: Mapping[str, Any], started: float, item: InputFile, out_dir: Path) -> bool:
