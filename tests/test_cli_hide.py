@@ -498,3 +498,21 @@ def test_a_contact_sheet_is_no_result_of_a_picture(net: Path, tmp_path: Path) ->
     done = call("apply", "overlay", tmp_path / "a.png", "-o", out, *options, *sheet)
     assert done.code == 2 and "results go to" in done.err
     assert not out.exists()
+
+
+def test_formats_go_by_the_ending_and_are_png_without_one(net: Path, tmp_path: Path) -> None:
+    data = encode(make_photo(), "JPEG")
+    names = [tmp_path / name for name in ("plain", "a.dat", "b.png", "c.jpeg")]
+    for name in names:
+        name.write_bytes(data)
+    options = ("--detector", "whole", "--model", net)
+    out = tmp_path / "out"
+    assert call("hide", "-", *names, "-o", out, *options, stdin=data).code == 0
+    kinds = {p.name: p.read_bytes()[:4] == b"\x89PNG" for p in out.iterdir() if p.suffix != ".json"}
+    assert kinds == {
+        **dict.fromkeys(("stdin.png", "plain.png", "a.dat.png", "b.png"), True),
+        "c.jpeg": False,
+    }
+    assert call("hide", "-", "-o", "-", *options, stdin=data).out[:2] == b"\xff\xd8"
+    told = " ".join(call("hide", "--help").out.decode().split())
+    assert "PNG for standard input, pipes and files without such an ending" in told

@@ -225,7 +225,8 @@ def writing_options(function: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--format",
             type=click.Choice(_FORMATS),
-            help="Format of the results; by default that of each input.",
+            help="Format of the results; by default what each input's name ends in, and PNG for "
+            "standard input, pipes and files without such an ending; with -o - the input's own.",
         ),
         click.option(
             "--quality",
