@@ -27,13 +27,8 @@ IGNORE = 255
 """Label of pixels that are never trained on and never scored."""
 
 POINTS = (
-    "right_eye",
-    "left_eye",
-    "nose",
-    "right_ear",
-    "left_ear",
-    "right_mouth_corner",
-    "left_mouth_corner",
+    *("right_eye", "left_eye", "nose", "right_ear", "left_ear"),
+    *("right_mouth_corner", "left_mouth_corner"),
 )
 """Order of `Head.points`; right and left are the subject's."""
 
