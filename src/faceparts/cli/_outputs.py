@@ -106,9 +106,10 @@ class Outputs:
                     f"{path}: would overwrite the input {one}; choose another folder with -o"
                 )
             if path.exists() and not self.may_replace(path):
-                raise UnwritableOutput(
-                    f"{path}: exists already; choose another folder with -o or give --force"
-                )
+                advice = "choose another folder with -o or give --force"
+                if self.earlier != Earlier():
+                    advice = "no run has written it so; move it away, or begin anew with --force"
+                raise UnwritableOutput(f"{path}: exists already; {advice}")
 
     def require_free(self, paths: Iterable[Path]) -> None:
         """The same for files of the run as a whole: without them nothing is begun.
