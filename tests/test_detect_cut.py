@@ -1,4 +1,4 @@
-"""Heads that the borders of a picture cut: the mirrored look, and what is kept of it."""
+"""Heads that the borders of a picture cut: the framed look, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -22,35 +22,8 @@ def head(box: Box, score: float = 0.5, source: str = "") -> Head:
     return Head(box, score, Head.no_points(), source)
 
 
-def test_the_mirrored_view_by_hand() -> None:
-    image = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(2, 4, 3)
-    view = _tiles.mirrored_view(image)
-    rows, columns = [0, 0, 1, 1], [1, 0, 0, 1, 2, 3, 3, 2]
-    assert np.array_equal(view.image, image[rows][:, columns])
-    assert view.ratio_xy == (1, 1)
-    assert view.origin_xy == (-2, -1)
-    assert view.cut == (False,) * 4
-
-
-@pytest.mark.parametrize(("hw", "seen"), [((512, 1024), (256, 512)), ((300, 100), (512, 169))])
-def test_large_pictures_are_mirrored_small(hw: tuple[int, int], seen: tuple[int, int]) -> None:
-    rng = np.random.default_rng(0)
-    image = np.kron(rng.integers(0, 256, (10, 10, 3)), np.ones((hw[0] // 10 + 1, 110, 1)))
-    image = np.ascontiguousarray(image[: hw[0], : hw[1]], np.uint8)
-    view = _tiles.mirrored_view(image)
-    assert view.image.shape[:2] == seen
-    height, width = (round(n * 256 / max(hw)) for n in hw)
-    down, right = height // 2, width // 2
-    middle = view.image[down : down + height, right : right + width]
-    assert np.array_equal(middle, _tiles.scale_image(image, (width, height)))
-    x, y = (
-        at + n * by for at, n, by in zip(view.origin_xy, (right, down), view.ratio_xy, strict=True)
-    )
-    assert (x, y) == pytest.approx((0, 0))
-
-
 @pytest.mark.parametrize("hw", [(1, 1), (1, 900), (700, 2)])
-def test_odd_pictures_are_mirrored_too(hw: tuple[int, int]) -> None:
+def test_odd_pictures_have_a_cut_look_too(hw: tuple[int, int]) -> None:
     detector = faceparts.FaceParser(cut=True, threads=1).detector
     assert detector.detect(np.zeros((*hw, 3), np.uint8)) == []
 
@@ -64,8 +37,8 @@ def test_odd_pictures_are_mirrored_too(hw: tuple[int, int]) -> None:
         ((40, 60, 60, 100), True),  # the lower one
         ((10, 10, 50, 60), False),  # whole: the other looks' business
         ((0, 0, 100, 80), False),  # from border to border, and not beyond
-        ((-160, 0, 41, 80), True),  # 41 of 201
-        ((-170, 0, 41, 80), False),  # 41 of 211: mostly made up
+        ((-360, 0, 41, 80), True),  # 41 of 401
+        ((-370, 0, 41, 80), False),  # 41 of 411: hardly anything of it is seen
         ((-90, -90, -10, -10), False),
         ((101, 10, 150, 60), False),
     ],
@@ -92,16 +65,18 @@ def test_the_cut_look_keeps_large_cut_heads_above_the_threshold(
 ) -> None:
     detector = headnet.load(threads=1, min_score=0.3)
     looks = Looks(
-        (-100, 100, 200, 400, 0.6),
-        (-95, 105, 190, 400, 0.5),  # the same
+        (-100, 100, 200, 400, 0.8),
+        (-95, 105, 190, 400, 0.7),  # the same
         (100, 100, 400, 400, 0.9),  # whole
-        (-10, 100, 60, 170, 0.9),  # small: 70 px where 40 of the view's are 100
-        (500, 300, 800, 600, 0.29),
+        (-10, 100, 180, 290, 0.9),  # small: 190 px where 40 of the view's are 200
+        (500, 300, 800, 600, 0.17),  # less than 0.6 of 0.3
+        (300, -200, 600, 100, 0.21),
     )
     monkeypatch.setattr(detector, "_look", looks)
-    (found,) = detector.detect_cut(np.zeros((480, 640, 3), np.uint8))
-    assert (found.box_xyxy, found.score, found.source) == ((-100, 100, 200, 400), 0.6, "headnet")
-    assert looks.seen == [(384, 512)]
+    found, less = detector.detect_cut(np.zeros((480, 640, 3), np.uint8))
+    assert (found.box_xyxy, found.score, found.source) == ((-100, 100, 200, 400), 1, "headnet")
+    assert (less.box_xyxy, less.score) == ((300, -200, 600, 100), pytest.approx(0.35))
+    assert looks.seen == [(96 + 128, 128 + 128)]
     with pytest.raises(ValueError, match="uint8"):
         detector.detect_cut(np.zeros((48, 64, 3), np.float32))  # type: ignore[arg-type]
 
@@ -153,15 +128,13 @@ def test_only_hiding_looks_beyond_the_borders(
     assert calls == ["cut"] * 2
 
 
-def test_half_a_face_at_the_border_is_found_as_a_whole_head() -> None:
-    half = np.ascontiguousarray(
-        astronaut()[20:240, 103:223]
-    )  # the right border cuts nose and mouth
-    plain = FaceParser(min_score_share=0.5, threads=1).detect(half)
-    assert all(found.box_xyxy[2] < 130 for found in plain)
-    best = FaceParser(min_score_share=0.5, cut=True, threads=1).detect(half)[0]
-    assert best.box_xyxy[2] > 150  # in the whole photo it ends at 291 - 103 = 188
-    assert best.score > 0.7
+def test_a_quarter_of_a_face_in_a_corner_is_found_as_a_whole_head() -> None:
+    """Mouth, chin and a cheek; in the whole photo the head spans 160..290 and 16..179."""
+    quarter = np.ascontiguousarray(astronaut()[130:240, 223:330])
+    assert FaceParser(threads=1).detect(quarter) == []
+    (found,) = FaceParser(cut=True, threads=1).detect(quarter)
+    x0, y0, x1, y1 = np.add(found.box_xyxy, (223, 130, 223, 130))
+    assert 150 < x0 < 190 and y0 < 100 and 260 < x1 < 300 and 170 < y1 < 195
 
 
 def test_cut_is_for_detectors_given_by_name() -> None:

@@ -38,13 +38,6 @@ FRAME_PX = 64
 """Width of that frame on every side. Heads that touch the borders of the picture, close-up profiles
 above all, are taken for textures without it."""
 
-MIRRORED_PX = 256
-"""Longer side of the picture in the mirrored look."""
-
-MIRRORED_SHARE = 0.5
-"""How far that look continues the picture beyond each border, as a share of its side. A half of a
-face becomes a whole one there; with 0.75 as many were found."""
-
 CLOSER = 2.0
 """How much larger a picture is seen in the closer look for small heads."""
 
@@ -168,18 +161,6 @@ def framed_view(image: Image) -> View:
     framed[FRAME_PX : FRAME_PX + height, FRAME_PX : FRAME_PX + width] = level.image
     origin_xy = (-FRAME_PX * level.ratio_xy[0], -FRAME_PX * level.ratio_xy[1])
     return View(framed, level.ratio_xy, origin_xy)
-
-
-def mirrored_view(image: Image) -> View:
-    """The whole picture, shrunk to `MIRRORED_PX` or less, continued by its mirror image all round.
-
-    What lies beyond the borders is made up: only heads that reach into the picture mean something.
-    """
-    level = _scale_to_side(image, min(1.0, MIRRORED_PX / max(image.shape[:2])))
-    down, right = (int(n * MIRRORED_SHARE) for n in level.image.shape[:2])
-    wide = cv2.copyMakeBorder(level.image, down, down, right, right, cv2.BORDER_REFLECT)
-    origin_xy = (-right * level.ratio_xy[0], -down * level.ratio_xy[1])
-    return View(np.asarray(wide, np.uint8), level.ratio_xy, origin_xy)
 
 
 def closer_views(image: Image, *, whole_px: int = 1024, batch: int = 4) -> Iterator[list[View]]:
