@@ -65,29 +65,21 @@ def celebamask_scenes(data: Path, seed: int) -> Iterator[Scene]:
 def half_scenes(data: Path, seed: int) -> Iterator[Scene]:
     """The left, right, upper and lower half of each face, cut at the middle of what it spans."""
     for scene in celebamask_scenes(data, seed):
-        height, width = scene.image.shape[:2]
-        x, y = _middle(scene)
-        for name, window in (
-            ("left", (0, 0, x, height)),
-            ("right", (x, 0, width, height)),
-            ("upper", (0, 0, width, y)),
-            ("lower", (0, y, width, height)),
-        ):
-            yield from _cut(scene, name, window)
+        x, y, width, height = _middle_and_size(scene)
+        yield from _cut(scene, "left", (0, 0, x, height))
+        yield from _cut(scene, "right", (x, 0, width, height))
+        yield from _cut(scene, "upper", (0, 0, width, y))
+        yield from _cut(scene, "lower", (0, y, width, height))
 
 
 def quarter_scenes(data: Path, seed: int) -> Iterator[Scene]:
     """The four quarters of each face, in a corner of the picture."""
     for scene in celebamask_scenes(data, seed):
-        height, width = scene.image.shape[:2]
-        x, y = _middle(scene)
-        for name, window in (
-            ("upper left", (0, 0, x, y)),
-            ("upper right", (x, 0, width, y)),
-            ("lower left", (0, y, x, height)),
-            ("lower right", (x, y, width, height)),
-        ):
-            yield from _cut(scene, name, window)
+        x, y, width, height = _middle_and_size(scene)
+        yield from _cut(scene, "upper left", (0, 0, x, y))
+        yield from _cut(scene, "upper right", (x, 0, width, y))
+        yield from _cut(scene, "lower left", (0, y, x, height))
+        yield from _cut(scene, "lower right", (x, y, width, height))
 
 
 def inner_scenes(data: Path, seed: int) -> Iterator[Scene]:
@@ -99,9 +91,11 @@ def inner_scenes(data: Path, seed: int) -> Iterator[Scene]:
             yield from _cut(scene, f"inner {share}", (x0 + dx, y0 + dy, x1 - dx, y1 - dy))
 
 
-def _middle(scene: Scene) -> tuple[int, int]:
+def _middle_and_size(scene: Scene) -> tuple[int, int, int, int]:
+    """x and y of the middle of the one face; width and height of the picture, all in pixels."""
     x0, y0, x1, y1 = scene.faces[0].window_xyxy
-    return (x0 + x1) // 2, (y0 + y1) // 2
+    height, width = scene.image.shape[:2]
+    return (x0 + x1) // 2, (y0 + y1) // 2, width, height
 
 
 def _cut(scene: Scene, name: str, window_xyxy: tuple[int, int, int, int]) -> Iterator[Scene]:

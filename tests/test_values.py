@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import faceparts
-from faceparts._values import require_share, require_whole
+from faceparts._values import require_range, require_whole
 from faceparts.errors import UsageError
 from faceparts.parse import FaceParser
 
@@ -30,14 +30,14 @@ def test_what_is_no_whole_number(value: object) -> None:
 
 @pytest.mark.parametrize("value", [0, 1, 0.25, np.float32(0.5), np.int64(1)])
 def test_shares(value: object) -> None:
-    share = require_share("min_score", value)
+    share = require_range("min_score", value, 0, 1)
     assert type(share) is float and share == value
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.01, 50, True, "0.5", None, math.nan, math.inf, 1j])
 def test_what_is_no_share(value: object) -> None:
     with pytest.raises(UsageError, match=re.escape(f"min_score: got {value!r}, wanted 0 to 1")):
-        require_share("min_score", value)
+        require_range("min_score", value, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,13 @@ def require_whole(name: str, value: object, least: int) -> int:
     return whole
 
 
-def require_share(name: str, value: object) -> float:
+def require_range(name: str, value: object, low: float, high: float) -> float:
     """The value as ``float``.
 
     Raises:
-        UsageError: it is no number from 0 to 1.
+        UsageError: it is no number from ``low`` to ``high``; truth values are none.
     """
     number = float(value) if isinstance(value, Real) else math.nan
-    if isinstance(value, bool) or not 0 <= number <= 1:
-        raise UsageError(f"{name}: got {value!r}, wanted 0 to 1")
+    if isinstance(value, bool) or not low <= number <= high:
+        raise UsageError(f"{name}: got {value!r}, wanted {low} to {high}")
     return number

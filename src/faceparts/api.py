@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pil
 
 from faceparts import folder
-from faceparts._values import require_share
+from faceparts._values import require_range
 from faceparts.effects import HIDING
 from faceparts.errors import UsageError
 from faceparts.images import Picture, encode_picture, from_pillow, read_picture, to_rgb
@@ -173,7 +173,7 @@ def hide(
     """
     hiding = _make_effect(effect, what=what, keep=keep, **effect_fields)
     if min_score is not None:
-        min_score = require_share("min_score", min_score)
+        min_score = require_range("min_score", min_score, 0, 1)
     picture = _read(source)
     if faces is None:
         look = partial(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from faceparts._alpha import flatten
 from faceparts._long_hair import join, leaves_cut, wider_cut
-from faceparts._values import require_share, require_whole
+from faceparts._values import require_range, require_whole
 from faceparts.crops import check_image, crop_head, crop_to_window, enlarge, warp_back
 from faceparts.detect._union import open_detector
 from faceparts.errors import UsageError
@@ -100,8 +100,8 @@ class FaceParser:
         long_hair: bool = True,
     ) -> None:
         if min_score is not None:
-            min_score = require_share("min_score", min_score)
-        min_score_share = require_share("min_score_share", min_score_share)
+            min_score = require_range("min_score", min_score, 0, 1)
+        min_score_share = require_range("min_score_share", min_score_share, 0, 1)
         least = min_score
         if isinstance(detector, str):
             least = None  # the detector's own business, and that of each of several

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts._values import require_share
+from faceparts._values import require_range
 from faceparts.crops import check_image
 from faceparts.detect._suppress import MAX_IOU, overlap, suppress
 from faceparts.detect._tiles import (
@@ -224,7 +224,7 @@ class HeadNet:
                     f"{net.path}: output {name!r} is {shape}, wanted (N, {count}, H/4, W/4)"
                 )
         threshold = net.card.threshold if min_score is None else min_score
-        threshold = require_share("min_score", threshold)
+        threshold = require_range("min_score", threshold, 0, 1)
         if max_side_px < 32:
             raise UsageError(f"max_side_px: got {max_side_px}, wanted at least 32")
         self._net = net

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from faceparts import folder
-from faceparts._values import require_share
+from faceparts._values import require_range
 from faceparts.crops import check_image
 from faceparts.detect._head_rules import (
     S0_FACTOR,
@@ -135,7 +135,7 @@ class Keypoints:
         further_files: tuple[Path, ...] = (),
     ) -> None:
         threshold = model.card.threshold if min_score is None else min_score
-        threshold = require_share("min_score", threshold)
+        threshold = require_range("min_score", threshold, 0, 1)
         if rule not in RULES:
             raise UsageError(f"head rule: got {rule!r}, wanted one of {', '.join(RULES)}")
         if box_px is not None and not 1 <= box_px <= MAX_BOX_PX:

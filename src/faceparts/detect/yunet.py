@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts._values import require_share
+from faceparts._values import require_range
 from faceparts.crops import check_image
 from faceparts.detect._tiles import scale_image
 from faceparts.errors import BadWeights, MissingWeights, UsageError
@@ -67,7 +67,7 @@ class YuNet:
     """
 
     def __init__(self, path: Path, *, min_score: float = 0.6, max_side_px: int = 1280) -> None:
-        min_score = require_share("min_score", min_score)
+        min_score = require_range("min_score", min_score, 0, 1)
         if max_side_px < 32:
             raise UsageError(f"max_side_px: got {max_side_px}, wanted at least 32")
         if not path.is_file():

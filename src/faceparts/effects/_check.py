@@ -1,4 +1,4 @@
-"""Checks that all effects share: the picture fits the faces, numbers and colours are sensible."""
+"""Checks that all effects share: the picture fits the faces, colours are sensible."""
 
 from __future__ import annotations
 
@@ -28,16 +28,6 @@ def copy_picture(image: Image, faces: Iterable[Face]) -> tuple[Image, tuple[Face
                 f"this one has {image.shape[:2]}; parse this picture first"
             )
     return image.copy(), faces
-
-
-def require_range(field: str, value: float, low: float, high: float) -> None:
-    """Check that low <= value <= high.
-
-    Raises:
-        UsageError: it is not, or it is not a number.
-    """
-    if not low <= value <= high:
-        raise UsageError(f"{field}: got {value}, wanted {low} to {high}")
 
 
 def parse_color(field: str, text: str) -> tuple[int, int, int]:

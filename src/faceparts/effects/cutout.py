@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from faceparts.effects._check import copy_picture, require_range
+from faceparts._values import require_range
+from faceparts.effects._check import copy_picture
 from faceparts.effects._edge import soft_alpha
 from faceparts.effects._parts import require_words
 from faceparts.types import Face, Image

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts.effects._check import copy_picture, require_range
+from faceparts._values import require_range
+from faceparts.effects._check import copy_picture
 from faceparts.effects._parts import require_mask, require_words
 from faceparts.types import Face, Image
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts.effects._check import require_range
+from faceparts._values import require_range
 from faceparts.effects._region import Hiding
 from faceparts.types import Image
 

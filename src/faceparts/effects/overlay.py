@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts.effects._check import copy_picture, require_range
+from faceparts._values import require_range
+from faceparts.effects._check import copy_picture
 from faceparts.types import Face, Image, LabelSet
 
 _BOX_RGB = (255, 214, 0)

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts.effects._check import copy_picture, parse_color, require_range
+from faceparts._values import require_range
+from faceparts.effects._check import copy_picture, parse_color
 from faceparts.effects._edge import soft_alpha
 from faceparts.effects._parts import require_words
 from faceparts.types import Face, Image

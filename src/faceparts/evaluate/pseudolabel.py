@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts import labels as label_sets
+from faceparts._values import require_range, require_whole
 from faceparts.crops import crop_head
 from faceparts.errors import UsageError
 from faceparts.types import IGNORE, Crop, Head, Image, LabelSet, Segmenter
@@ -46,12 +47,9 @@ class Filters:
 
     def __post_init__(self) -> None:
         for name in ("min_agreement", "min_confidence", "min_sure"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise UsageError(f"{name}: got {value}, wanted 0..1")
+            require_range(name, getattr(self, name), 0, 1)
         for name in ("min_head_px", "max_px"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}: got {getattr(self, name)}, wanted at least 1")
+            require_whole(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True, eq=False)
