@@ -44,6 +44,10 @@ def test_the_command_line_itself_loads_no_heavy_library() -> None:
     assert loaded.isdisjoint({"torch", "cv2", "onnxruntime", "av", "PIL", "tqdm"})
 
 
+def test_reading_pictures_loads_no_decoder_that_is_an_extra() -> None:
+    assert "pi_heif" not in modules_after("import faceparts.images")
+
+
 def test_version_as_a_process() -> None:
     done = run_python("-m", "faceparts", "--version")
     assert (done.returncode, done.stderr) == (0, "")

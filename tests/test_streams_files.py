@@ -192,7 +192,7 @@ def test_what_was_left_out_is_said_when_nothing_is_left(make: Make) -> None:
         UsageError, match=rf"left out 1 beside or below .*{REPORT_NAME}, which marks"
     ):
         found("old")
-    with pytest.raises(UsageError, match=r"no pictures in: e; looked for \.bmp .*\.webp$"):
+    with pytest.raises(UsageError, match=r"no pictures in: e; looked for \.avif \.bmp .*\.webp$"):
         found("e")
     with pytest.raises(UsageError, match="no pictures in: no arguments; looked for"):
         found()

@@ -16,7 +16,7 @@ from PIL import Image as Pil
 from faceparts.errors import UnreadableImage
 
 _B = ExifTags.Base
-_WANTED = "not a JPEG, PNG, WebP, TIFF or BMP"
+_WANTED = "not a JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF"
 _FOREIGN = (
     (0, b"8BPS", "Photoshop"),
     (0, b"%PDF", "PDF"),
@@ -24,10 +24,6 @@ _FOREIGN = (
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (0, b"PK\3\4", "zip"),
-    (4, b"ftypavi", "AVIF"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftypmif1", "HEIC"),
-    (4, b"ftypmsf1", "HEIC"),
     (4, b"ftypcrx ", "camera raw (CR3)"),
     (4, b"ftyp", "video"),
     (0, b"FUJIFILMCCD-RAW", "camera raw (RAF)"),
@@ -36,6 +32,11 @@ _FOREIGN = (
     (0, b"IIRS", "camera raw (ORF)"),
     (0, b"MMOR", "camera raw (ORF)"),
 )
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {
+    *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
+    *(b"mif1", b"msf1"),  # of AVIF files too
+}
 _DIB_HEADER_BYTES = (12, 40, 52, 56, 64, 108, 124)
 
 
@@ -73,7 +74,7 @@ def read_limit(max_pixels: int) -> int:
 
 
 def sniff(head: bytes, name: str) -> str:
-    """Tell the format from the first 32 bytes or more: a Pillow format name, or ``"GIF"``.
+    """Tell the format from the first 64 bytes or more: a Pillow format name, or ``"GIF"``.
 
     Raises:
         UnreadableImage: none of them; the message names other formats that it knows.
@@ -92,9 +93,10 @@ def sniff(head: bytes, name: str) -> str:
         return "BMP"
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF"
+    if brands := _brands(head):
+        return "AVIF" if brands & _AVIF_BRANDS else "HEIF"
     found = next((what for at, magic, what in _FOREIGN if head.startswith(magic, at)), None)
-    article = "an" if found == "AVIF" else "a"
-    hint = f" but {article} {found} file; convert it first" if found else ""
+    hint = f" but a {found} file; convert it first" if found else ""
     raise UnreadableImage(f"{name}: {_WANTED}{hint}")
 
 
@@ -112,6 +114,13 @@ def refuse_frames(name: str, kind: str, frames: int) -> None:
         )
     if kind == "GIF":
         raise UnreadableImage(f"{name}: {_WANTED} but a GIF with one frame; convert it to PNG")
+
+
+def heif_notes(opened: Pil.Image) -> list[str]:
+    """What of an HEIC file is not in the picture that is read."""
+    pictures, bits = getattr(opened, "n_frames", 1), opened.info.get("bit_depth", 8)
+    notes = [f"primary picture of {pictures} in the file"] if pictures > 1 else []
+    return notes + ([f"{bits}-bit reduced to 8-bit"] if bits > 8 else [])
 
 
 def choose_tiff_page(tiff: TiffImagePlugin.TiffImageFile, name: str) -> list[str]:
@@ -198,6 +207,15 @@ def exif_of(data: bytes) -> Pil.Exif:
 
 
 # ---- parts --------------------------------------------------------------------------------------
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The brands of an HEIF or AVIF file, the own one first in the file; empty for other files."""
+    if head[4:8] != b"ftyp" or head[8:12] not in _AVIF_BRANDS | _HEIF_BRANDS:
+        return set()
+    listed = head[16 : min(len(head), int.from_bytes(head[:4], "big"))]
+    return {head[8:12], *(listed[i : i + 4] for i in range(0, len(listed), 4))}
+
 
 _NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 _KEPT_TAGS = (_B.ImageDescription, _B.Make, _B.Model, _B.DateTime, _B.Artist, _B.Copyright)

@@ -18,7 +18,14 @@ from faceparts import folder
 from faceparts._values import require_range
 from faceparts.effects import HIDING
 from faceparts.errors import UsageError
-from faceparts.images import Picture, encode_picture, from_pillow, read_picture, to_rgb
+from faceparts.images import (
+    Picture,
+    encode_picture,
+    format_for,
+    from_pillow,
+    read_picture,
+    to_rgb,
+)
 from faceparts.parse import FaceParser, parse_translucent
 from faceparts.types import Face, HeadDetector, Image, Segmenter
 
@@ -159,8 +166,9 @@ def hide(
 
     Returns:
         The same type as given: array -> array (grey becomes RGB), Pillow -> Pillow (RGB or RGBA,
-        upright), bytes -> bytes in the same format without metadata but with the colour profile; a
-        path -> a Pillow picture. Alpha is kept outside the hidden regions, which become opaque.
+        upright), bytes -> bytes in the same format (JPEG for HEIC and AVIF) without metadata but
+        with the colour profile; a path -> a Pillow picture. Alpha is kept outside the hidden
+        regions, which become opaque.
 
     Raises:
         UsageError: the effect does not hide, or has no such field, or a value is out of range.
@@ -196,7 +204,7 @@ def hide(
     if isinstance(source, bytes | bytearray | memoryview):
         if hidden.shape[2] == RGBA_CHANNELS:  # a format without transparency gets it on white
             hidden, picture = hidden[..., :3], replace(picture, alpha=hidden[..., 3])
-        return encode_picture(hidden, format=picture.format, like=picture)
+        return encode_picture(hidden, format=format_for(picture), like=picture)
     if isinstance(source, np.ndarray):
         return hidden
     drawn = Pil.fromarray(hidden)

@@ -4,7 +4,8 @@ Nothing else in faceparts decodes or encodes still pictures. What cannot be read
 refused by name; what had to be converted is said in `Picture.notes`.
 
 Memory: pixels are copied out of the decoder in bands, so reading an RGB picture of N pixels peaks
-at about 7 N bytes (the decoder's 4 and the array's 3), whatever its orientation or colour space.
+at about 7 N bytes (the decoder's 4 and the array's 3; AVIF 10), whatever its orientation or colour
+space.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,22 +21,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
 from PIL import Image as Pil
+from PIL import TiffImagePlugin
 
 from faceparts._alpha import flatten
+from faceparts._decoders import decoder_of
 from faceparts._headers import (
     choose_tiff_page,
     clean_exif,
     exif_of,
+    heif_notes,
     one_line,
     open_source,
     orientation_of,
@@ -56,14 +51,12 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
 }
 """Formats that are read and written, and the file name endings of each; the first is preferred."""
 
-_READERS: dict[str, Callable[[Any], ImageFile.ImageFile]] = {
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "PNG": PngImagePlugin.PngImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "GIF": GifImagePlugin.GifImageFile,  # only to count its frames and refuse it
+READ_ONLY_SUFFIXES: dict[str, tuple[str, ...]] = {
+    "HEIF": (".heic", ".heif", ".hif"),
+    "AVIF": (".avif",),
 }
+"""Formats that are read only; `format_for` tells what a changed copy is written as."""
+
 _ALPHA_FORMATS = ("PNG", "WEBP", "TIFF")
 _MAX_SIDE_PX = {"JPEG": 65500, "WEBP": 16383}
 
@@ -77,7 +70,7 @@ class Picture:
         alpha: (H, W) uint8, 255 opaque; ``None`` where the file has no transparency; read-only.
         icc: the RGB colour profile that ``image`` is in, without what it says beside colours;
             ``None`` means sRGB or unknown.
-        format: what the content is: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"TIFF"`` or ``"BMP"``.
+        format: what the content is: a key of `SUFFIXES` or `READ_ONLY_SUFFIXES`.
         notes: what was converted on the way, one phrase each; empty for a plain RGB picture.
         exif: cleaned EXIF for `encode_picture` with ``keep_exif``: a fixed list of harmless tags
             (camera, lens, exposure, time, description, copyright); never the place, the
@@ -109,7 +102,8 @@ def read_picture(
 
     Handles grey, 16-bit, palette, 1-bit, CMYK and Lab pictures and transparency, applies the EXIF
     orientation, keeps an RGB colour profile. Of a phone's multi-picture JPEG the first picture is
-    taken. 16-bit channels keep their high byte, which maps the whole range onto 0..255.
+    taken, of several in an HEIC file the one that it calls primary. 16-bit channels keep their high
+    byte, which maps the whole range onto 0..255.
 
     Args:
         source: a path, the encoded bytes, or a binary file that is read to its end and left open.
@@ -247,6 +241,18 @@ def encode_picture(
     return buffer.getvalue()
 
 
+def format_for(picture: Picture) -> str:
+    """The format of a changed copy: the picture's own, or one like it if that is only read.
+
+    Example:
+        >>> format_for(Picture(np.zeros((2, 2, 3), np.uint8), format="HEIF"))
+        'JPEG'
+    """
+    if picture.format in SUFFIXES:
+        return picture.format
+    return "JPEG" if picture.alpha is None else "PNG"
+
+
 def rgb_to_bgr(image: Image) -> Image:
     """Reverse the channels of an (H, W, 3) or (N, H, W, 3) array, for networks that want BGR.
 
@@ -334,17 +340,20 @@ def _decode(file: BinaryIO, name: str, path: Path | None, max_pixels: int) -> Pi
     head = file.read(64)
     kind = sniff(head, name)
     notes = []
-    if path and path.suffix and path.suffix.lower() not in SUFFIXES.get(kind, ()):
+    endings = (SUFFIXES | READ_ONLY_SUFFIXES).get(kind, ())
+    if path and path.suffix and path.suffix.lower() not in endings:
         notes.append(f"content is {kind} though the name ends in {one_line(path.suffix)}")
     file.seek(0)
     with ExitStack() as stack:
         bits, inverted, turned = head[24] if kind == "PNG" else 8, False, 1
         with _quiet(max_pixels):
-            opened = stack.enter_context(closing(_READERS[kind](file)))
+            opened = stack.enter_context(closing(decoder_of(kind, name)(file)))
             if isinstance(opened, TiffImagePlugin.TiffImageFile):
                 notes += choose_tiff_page(opened, name)
                 bits, inverted = tiff_layout(opened, name)
                 turned = orientation_of(opened.getexif())
+            elif kind == "HEIF":
+                notes += heif_notes(opened)
             elif kind != "JPEG":
                 refuse_frames(name, kind, getattr(opened, "n_frames", 1))
             elif "mp" in opened.info:
@@ -353,6 +362,7 @@ def _decode(file: BinaryIO, name: str, path: Path | None, max_pixels: int) -> Pi
             if kind == "TIFF":
                 opened.load()  # warns, and turns the picture upright itself
         opened.load()
+        _check_size(opened.size, name, max_pixels)  # what libheif tells before is not binding
         orientation, exif, note = _read_exif(opened, max_pixels)
         if max(turned, orientation) > 1:
             notes.append(f"turned upright from EXIF orientation {max(turned, orientation)}")

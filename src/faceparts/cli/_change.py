@@ -16,7 +16,7 @@ from faceparts.cli._parser import open_parser
 from faceparts.cli._session import PictureFrame, emit, open_session, refuse_among
 from faceparts.effects._region import Hiding
 from faceparts.errors import UsageError
-from faceparts.images import SUFFIXES, encode_picture
+from faceparts.images import READ_ONLY_SUFFIXES, SUFFIXES, encode_picture, format_for
 from faceparts.parse import parse_translucent
 from faceparts.streams import sheets
 from faceparts.streams.files import InputFile
@@ -24,6 +24,7 @@ from faceparts.types import Face, Image
 
 _RGBA_CHANNELS = 4
 _FORMAT_OF = {suffix: name for name, suffixes in SUFFIXES.items() for suffix in suffixes}
+_READ_ONLY = tuple(suffix for suffixes in READ_ONLY_SUFFIXES.values() for suffix in suffixes)
 _WITH_ALPHA = tuple(suffix for name in ("PNG", "WEBP", "TIFF") for suffix in SUFFIXES[name])
 
 
@@ -91,6 +92,7 @@ def change(
         if writing.format is not None:
             return SUFFIXES[writing.format.upper().replace("JPG", "JPEG")][0]
         own = "" if item.path is None else item.path.suffix.lower()
+        own = ".jpg" if own in _READ_ONLY else own
         return own if own in _FORMAT_OF and not (has_alpha and own not in _WITH_ALPHA) else ".png"
 
     targets = session.name_outputs(suffix_of)
@@ -107,7 +109,7 @@ def change(
         if target is not None:
             kind = _FORMAT_OF[target.suffix.lower()]
         else:
-            kind = writing.format or ("PNG" if has_alpha else frame.picture.format)
+            kind = writing.format or ("PNG" if has_alpha else format_for(frame.picture))
         like = frame.picture
         if like.alpha is not None and isinstance(effect, Hiding):
             rgba = effect.hide_translucent(image, like.alpha, faces)

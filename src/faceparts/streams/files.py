@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from faceparts._headers import one_line
 from faceparts.errors import UsageError
-from faceparts.images import SUFFIXES
+from faceparts.images import READ_ONLY_SUFFIXES, SUFFIXES
 from faceparts.streams._atomic import open_atomic, write_atomic
 
 __all__ = [
@@ -35,10 +35,13 @@ __all__ = [
 REPORT_NAME = "faceparts-report.json"
 """Every run leaves this file in its output folder; folders with it hold results, not inputs."""
 
+_READABLE_SUFFIXES = tuple(
+    suffix for suffixes in (SUFFIXES | READ_ONLY_SUFFIXES).values() for suffix in suffixes
+)
 PICTURE_SUFFIXES = frozenset(
     (
-        *(suffix for suffixes in SUFFIXES.values() for suffix in suffixes),
-        *(".mpo", ".gif", ".heic", ".heif", ".heics", ".hif", ".avif", ".avifs", ".jxl", ".jxr"),
+        *_READABLE_SUFFIXES,
+        *(".mpo", ".gif", ".heics", ".avifs", ".jxl", ".jxr"),
         *(".jp2", ".j2k", ".jpx", ".psd", ".tga", ".ppm", ".pgm", ".pnm"),
         *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"),
     )
@@ -172,7 +175,7 @@ def _looks_like_picture(name: str) -> bool:
 
 
 def _wanted_suffixes() -> str:
-    return " ".join(sorted(suffix for suffixes in SUFFIXES.values() for suffix in suffixes))
+    return " ".join(sorted(_READABLE_SUFFIXES))
 
 
 def _is_file(path: Path) -> bool:
