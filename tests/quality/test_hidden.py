@@ -18,7 +18,7 @@ OUTSIDE_CEILING = 3.0
 
 
 def scenes(data, name):
-    from _scenes import SETS  # benchmarks/_scenes.py: photos on which the faces are known
+    from _sets import SETS  # benchmarks/_sets.py: photos on which the faces are known
 
     step = {"celebamask": 5, "collages": 1, "fasseg": 7}[name]
     limit = {"celebamask": 100, "collages": 3, "fasseg": 142}[name]
@@ -66,7 +66,24 @@ def test_parts_of_faces_that_stand_on_their_heads(data):
 )
 def test_parts_of_faces_at_the_border(data, name, step, left):
     """Of a large head of which the photo shows a part, the rest was boxed, or nothing."""
-    from _scenes import SETS
+    from _sets import SETS
+
+    covered = []
+    for scene in islice(SETS[name](data, 11), 0, None, step):
+        (face,) = scene.faces
+        x0, y0, x1, y1 = face.window_xyxy
+        black = (faceparts.hide(np.maximum(scene.image, 1)) == 0).all(axis=2)
+        covered.append(black[y0:y1, x0:x1][face.mask].mean())
+    assert len(covered) > 25
+    assert (np.array(covered) < 0.95).sum() <= left
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "left"), [("barred", 9, 4), ("written", 7, 2), ("tinted", 11, 3)]
+)
+def test_faces_behind_something_or_without_their_colours(data, name, step, left):
+    """The net had seen no fence, no watermark and no night vision, and left most such faces."""
+    from _sets import SETS
 
     covered = []
     for scene in islice(SETS[name](data, 11), 0, None, step):
