@@ -82,16 +82,21 @@ def test_the_cut_look_keeps_large_cut_heads_above_the_threshold(
 
 
 class Says:
-    """Finds what it is told, and other heads at the borders."""
+    """Finds what it is told, and other heads at the borders and behind bars."""
 
-    def __init__(self, heads: Sequence[Head], cut: Sequence[Head] = ()) -> None:
-        self.heads, self.cut = list(heads), list(cut)
+    def __init__(
+        self, heads: Sequence[Head], cut: Sequence[Head] = (), soft: Sequence[Head] = ()
+    ) -> None:
+        self.heads, self.cut, self.soft = list(heads), list(cut), list(soft)
 
     def detect(self, image: Image) -> list[Head]:
         return self.heads
 
     def detect_cut(self, image: Image) -> list[Head]:
         return self.cut
+
+    def detect_soft(self, image: Image) -> list[Head]:
+        return self.soft
 
 
 def test_cut_heads_join_the_others_best_first() -> None:
@@ -109,6 +114,67 @@ def test_a_cut_head_that_was_found_already_counts_once() -> None:
         assert len(detector.detect(np.zeros((50, 50, 3), np.uint8))) == heads
 
 
+def test_the_soft_look_keeps_large_heads_and_doubts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = headnet.load(threads=1, min_score=0.4)
+    looks = Looks(
+        (100, 100, 400, 400, 0.6),
+        (110, 105, 400, 400, 0.55),  # the same
+        (10, 10, 190, 190, 0.9),  # small
+        (300, 100, 600, 400, 0.49),  # 0.8 of it is less than 0.4
+    )
+    monkeypatch.setattr(detector, "_look", looks)
+    (found,) = detector.detect_soft(np.zeros((480, 640, 3), np.uint8))
+    assert (found.box_xyxy, found.score) == ((100, 100, 400, 400), pytest.approx(0.48))
+    assert looks.seen == [(96 + 128, 128 + 128)]
+    with pytest.raises(ValueError, match="uint8"):
+        detector.detect_soft(np.zeros((48, 64, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_the_soft_view_is_the_framed_one_without_what_is_thin() -> None:
+    image = np.full((400, 800, 3), 90, np.uint8)
+    image[:, ::40] = image[:, 1::40] = 255
+    sharp, soft = _tiles.framed_view(image), _tiles.framed_view(image, soft=True)
+    assert (sharp.ratio_xy, sharp.origin_xy) == (soft.ratio_xy, soft.origin_xy)
+    inside = np.s_[64:-64, 64:-64]
+    assert sharp.image[inside].std() > 3 * soft.image[inside].std()
+    assert soft.image[inside].mean() == pytest.approx(sharp.image[inside].mean(), abs=1)
+    assert (soft.image[:64] == 127).all()  # the frame stays sharp
+
+
+@pytest.mark.parametrize(
+    ("box", "score", "looks"),
+    [
+        ((10, 10, 40, 40), 0.6, False),  # a sure close-up: 30 of 100 px
+        ((10, 10, 40, 40), 0.59, True),
+        ((10, 10, 39, 40), 0.9, True),  # sure, but small
+    ],
+)
+def test_bars_are_looked_through_where_no_close_up_is_sure(
+    box: Box, score: float, looks: bool
+) -> None:
+    found, behind = head(box, score), head((50, 10, 90, 60), 0.3)
+    detector = CutToo(Says([found]), Says([], [], [behind]))
+    image = np.zeros((100, 100, 3), np.uint8)
+    assert detector.detect(image) == ([found, behind] if looks else [found])
+
+
+def test_a_covered_head_that_was_found_already_counts_once() -> None:
+    same, covered = head((0, 0, 100, 100), 0.4), head((0, 0, 51, 100), 0.9)
+    image = np.zeros((300, 300, 3), np.uint8)
+    assert CutToo(Says([same]), Says([], [], [covered])).detect(image) == [same]
+    covered = head((0, 0, 49, 100), 0.9)
+    assert CutToo(Says([same]), Says([], [], [covered])).detect(image) == [covered, same]
+
+
+def test_a_face_behind_bars_is_found() -> None:
+    image = astronaut()[:220, 120:340].copy()
+    image[:, np.arange(220) % 16 < 6] = 30
+    assert FaceParser(threads=1).detect(image) == []
+    (found,) = FaceParser(cut=True, threads=1).detect(image)
+    x0, y0, x1, y1 = np.add(found.box_xyxy, (120, 0, 120, 0))
+    assert 130 < x0 < 200 and y0 < 60 and 250 < x1 < 310 and 150 < y1 < 210
+
+
 def test_only_hiding_looks_beyond_the_borders(
     monkeypatch: pytest.MonkeyPatch, heads_file, disks
 ) -> None:
@@ -116,6 +182,7 @@ def test_only_hiding_looks_beyond_the_borders(
     monkeypatch.setattr(
         headnet.HeadNet, "detect_cut", lambda self, image: calls.append("cut") or []
     )
+    monkeypatch.setattr(headnet.HeadNet, "detect_soft", lambda self, image: [])
     image = disks((100, 120), [(50, 50, 20)])
     faceparts.parse(image, detector_weights=heads_file)
     FaceParser(detector_weights=heads_file, turned=True).parse(image)

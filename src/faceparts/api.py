@@ -152,7 +152,7 @@ def hide(
     Args:
         source: see `parse`.
         faces: what `parse` found in this very picture; ``None`` = look now, for more than `parse`
-            does by default: at half of its threshold, turned, and beyond the borders.
+            does by default: at half of its threshold, turned, beyond the borders, through bars.
         effect: ``"solid"``, ``"mosaic"`` or ``"blur"``.
         what: ``"face"``, ``"head"``, ``"eyes"`` or part names with commas between.
         keep: parts to leave visible.

@@ -62,7 +62,8 @@ class FaceParser:
             more that are none. A detector without a card keeps its own.
         turned: where ``headnet`` is sure of no head, look at the picture turned by quarter turns
             too.
-        cut: look once more for large heads that the borders of the picture cut; with ``headnet``.
+        cut: look once more for large heads that the borders of the picture cut, or that are behind
+            bars or writing; with ``headnet``.
         threads: processor threads for the nets; ``None`` = all cores that the process may use.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         precision: ``"int8"``, ``"fp32"`` or ``"auto"``; for shipped weights.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 
 import cv2
@@ -37,6 +37,10 @@ FRAMED_PX = 128
 FRAME_PX = 64
 """Width of that frame on every side. Heads that touch the borders of the picture, close-up profiles
 above all, are taken for textures without it."""
+
+SOFT_SHARE = 0.03
+"""Of the picture's shorter side: the blur (standard deviation) after which bars and writing over a
+large face are gone, and the face is not."""
 
 CLOSER = 2.0
 """How much larger a picture is seen in the closer look for small heads."""
@@ -153,10 +157,19 @@ def far_views(image: Image) -> list[View]:
     return [_scale_to_side(image, min(1.0, px / longer)) for px in sides]
 
 
-def framed_view(image: Image) -> View:
-    """The whole picture, shrunk to `FRAMED_PX` or less, in a grey frame."""
+def framed_view(image: Image, *, soft: bool = False) -> View:
+    """The whole picture, shrunk to `FRAMED_PX` or less, in a grey frame.
+
+    Args:
+        soft: blurred by `SOFT_SHARE`.
+    """
     level = _scale_to_side(image, min(1.0, FRAMED_PX / max(image.shape[:2])))
     height, width = level.image.shape[:2]
+    if soft:
+        sigma_px = max(0.5, SOFT_SHARE * min(height, width))
+        level = replace(
+            level, image=np.asarray(cv2.GaussianBlur(level.image, (0, 0), sigma_px), np.uint8)
+        )
     framed = np.full((height + 2 * FRAME_PX, width + 2 * FRAME_PX, 3), GREY, np.uint8)
     framed[FRAME_PX : FRAME_PX + height, FRAME_PX : FRAME_PX + width] = level.image
     origin_xy = (-FRAME_PX * level.ratio_xy[0], -FRAME_PX * level.ratio_xy[1])

@@ -156,7 +156,8 @@ def open_detector(
             detector without a card keeps its own.
         turned: where ``headnet`` is sure of no head it also looks at the picture turned by quarter
             turns; heads in those count from its whole threshold on.
-        cut: ``headnet`` also looks for heads that the borders of the picture cut.
+        cut: ``headnet`` also looks for large heads that the borders of the picture cut, or that
+            are behind bars or writing.
         options: further keywords of ``load``; each goes to all detectors that have it.
 
     Raises:
