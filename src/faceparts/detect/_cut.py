@@ -8,12 +8,17 @@ from typing import Protocol
 import numpy as np
 
 from faceparts.detect._suppress import MAX_IOU, overlap
-from faceparts.detect.headnet import CLOSE_UP, SURE
+from faceparts.detect.headnet import SURE
 from faceparts.types import Head, HeadDetector, Image
 
 SAME_IOU = 0.8
 """From this overlap on, a cut head is one that was found already. Less than that is kept beside the
 other box: of two boxes of a close-up the one too small must not win."""
+
+
+PART_OF_IT = 0.3
+"""A sure head of at least this share of a further one's size, with its middle in it, is that head;
+so are two of any size. What surrounds sure heads, a body or a whole group, is not one more."""
 
 
 class LooksTwice(Protocol):
@@ -31,7 +36,7 @@ class LooksTwice(Protocol):
 class CutToo:
     """What a detector finds, heads that borders cut, and heads that something thin covers.
 
-    The last are looked for only where no close-up is sure.
+    The last are looked for only where no head is sure.
 
     Args:
         detector: looks at the picture.
@@ -49,11 +54,29 @@ class CutToo:
             ValueError: the picture is something else.
         """
         heads = self._detector.detect(image)
-        heads = _joined(heads, self._more.detect_cut(image), SAME_IOU)
-        close_up_px = CLOSE_UP * min(image.shape[:2])
-        if not any(h.score >= SURE and np.sqrt(np.prod(h.size_wh)) >= close_up_px for h in heads):
+        sure = [head for head in heads if head.score >= SURE]
+        cut = [head for head in self._more.detect_cut(image) if not _surrounds(head, sure)]
+        heads = _joined(heads, cut, SAME_IOU)
+        if not any(head.score >= SURE for head in heads):
             heads = _joined(heads, self._more.detect_soft(image), MAX_IOU)
         return sorted(heads, key=lambda head: -head.score)
+
+
+def _size_px(head: Head) -> float:
+    return float(np.sqrt(np.prod(head.size_wh)))
+
+
+def _surrounds(head: Head, sure: Sequence[Head]) -> bool:
+    """Whether a find is only what surrounds sure heads; see `PART_OF_IT`."""
+    left, top, right, bottom = head.box_xyxy
+    inside = [
+        one
+        for one in sure
+        if left < (one.box_xyxy[0] + one.box_xyxy[2]) / 2 < right
+        and top < (one.box_xyxy[1] + one.box_xyxy[3]) / 2 < bottom
+    ]
+    largest_px = max(map(_size_px, inside), default=0.0)
+    return len(inside) > 1 or (bool(inside) and largest_px >= PART_OF_IT * _size_px(head))
 
 
 def _joined(heads: Sequence[Head], more: Sequence[Head], same_iou: float) -> list[Head]:
