@@ -147,6 +147,7 @@ def test_damaged_files_give_one_line(encode: Encoder, share: float) -> None:
         read_picture(data[: int(len(data) * share)], name="a.heic")
     assert str(caught.value).startswith("a.heic: ")
     assert "\n" not in str(caught.value)
+    assert "\\n" not in str(caught.value)
 
 
 def test_animated_avif_is_refused() -> None:

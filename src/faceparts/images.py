@@ -283,7 +283,7 @@ def _decoder_errors(name: str) -> Iterator[None]:
     except Pil.DecompressionBombError as error:
         raise UnreadableImage(f"{name}: too many pixels to be decoded ({error})") from error
     except Exception as error:  # decoders raise nearly every builtin, also AssertionError
-        detail = one_line(str(error)) or type(error).__name__
+        detail = one_line(str(error).strip()) or type(error).__name__
         word = "truncated" if "truncated" in detail.lower() else "damaged or unsupported"
         raise UnreadableImage(f"{name}: {word} picture ({detail})") from error
 
