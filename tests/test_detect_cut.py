@@ -95,7 +95,7 @@ class Says:
     def detect_cut(self, image: Image) -> list[Head]:
         return self.cut
 
-    def detect_soft(self, image: Image) -> list[Head]:
+    def detect_changed(self, image: Image) -> list[Head]:
         return self.soft
 
 
@@ -123,11 +123,29 @@ def test_the_soft_look_keeps_large_heads_and_doubts_them(monkeypatch: pytest.Mon
         (300, 100, 600, 400, 0.59),  # two thirds of it are less than 0.4
     )
     monkeypatch.setattr(detector, "_look", looks)
-    (found,) = detector.detect_soft(np.zeros((480, 640, 3), np.uint8))
+    (found,) = detector.detect_changed(np.zeros((480, 640, 3), np.uint8))
     assert (found.box_xyxy, found.score) == ((100, 100, 400, 400), pytest.approx(0.5))
-    assert looks.seen == [(96 + 128, 128 + 128)]
+    assert looks.seen == 2 * [(96 + 128, 128 + 128)]
     with pytest.raises(ValueError, match="uint8"):
-        detector.detect_soft(np.zeros((48, 64, 3), np.float32))  # type: ignore[arg-type]
+        detector.detect_changed(np.zeros((48, 64, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_the_negative_is_looked_at_and_doubted_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = headnet.load(threads=1, min_score=0.3)
+    points = np.full((1, 7, 3), np.nan)
+
+    def look(views: Sequence[_tiles.View]) -> list[headnet.Candidates]:
+        """A head in what is light: the negative of a dark picture."""
+        light = views[0].image[70:-70, 70:-70].mean() > 200
+        found = headnet.Candidates(np.array([[9.0, 9, 400, 400]]), np.array([0.7]), points)
+        return [found.take(np.array([light]))]
+
+    monkeypatch.setattr(detector, "_look", look)
+    dark = np.full((480, 640, 3), 10, np.uint8)
+    (found,) = detector.detect_changed(dark)
+    assert found.score == pytest.approx(0.35)
+    (found,) = detector.detect_changed(255 - dark)  # the blurred look
+    assert found.score == pytest.approx(0.7 * 2 / 3)
 
 
 def test_the_soft_view_is_the_framed_one_without_what_is_thin() -> None:
@@ -204,7 +222,7 @@ def test_only_hiding_looks_beyond_the_borders(
     monkeypatch.setattr(
         headnet.HeadNet, "detect_cut", lambda self, image: calls.append("cut") or []
     )
-    monkeypatch.setattr(headnet.HeadNet, "detect_soft", lambda self, image: [])
+    monkeypatch.setattr(headnet.HeadNet, "detect_changed", lambda self, image: [])
     image = disks((100, 120), [(50, 50, 20)])
     faceparts.parse(image, detector_weights=heads_file)
     FaceParser(detector_weights=heads_file, turned=True).parse(image)

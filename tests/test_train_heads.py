@@ -268,6 +268,22 @@ def test_every_kind_of_scene_comes_up(world: Path) -> None:
         assert len(only_photos._scene(64, np.random.default_rng(seed), []).boxes) == 2
 
 
+def test_pictures_of_nobody_come_from_photos_too(world: Path) -> None:
+    task = HeadsTask(HEADS, world)
+    keys: list[str] = []
+    seen = [task._nobody(np.random.default_rng(seed), keys) for seed in range(40)]
+    whole = sum(any(one is empty.image for empty in task.empty) for one in seen)
+    assert len(keys) == len(seen) - whole and 8 < whole < 32
+    assert set(keys) <= {task.keys[id(photo)] for photo in task.photos[0]}
+    blank = replace(task.photos[0][0], boxes=np.array([[-9, -9, 999, 999]], np.float32))
+    task.keys[id(blank)] = "blank"
+    task.photos = [[blank]]
+    for seed in range(8):  # heads everywhere: only pictures without people are left
+        one = task._nobody(np.random.default_rng(seed), keys)
+        assert any(one is empty.image for empty in task.empty)
+    assert "blank" not in keys
+
+
 class Knows(nn.Module):
     """Raw outputs that are right for a batch; every wrong ``shift`` makes the loss higher."""
 

@@ -181,7 +181,7 @@ def test_the_task_asks_its_teacher(world: Path) -> None:
 def test_a_net_learns_from_its_teacher(world: Path) -> None:
     torch.manual_seed(0)
     task, net = heads.make_task(LEARNER, world), HeadNet(widths=WIDTHS, light=3)
-    batches = [task.batch(step, LEARNER.phases[0]) for step in range(6)]
+    batches = [task.batch(step, LEARNER.phases[0]) for step in range(24)]
     batch = max(batches, key=lambda b: task.loss(net, b, 0.0)[1]["distill"])
     said = [task.loss(net, batch, 0.0)[1]["distill"]]
     losses_of_learning(task, net, batch, lr=3e-3, steps=8)

@@ -391,3 +391,48 @@ def test_a_head_that_no_try_shows_stands_in_the_middle() -> None:
 
     placed = scenes._cut_head(disk(), 100, (40, 30, 60, 70), Far())
     np.testing.assert_allclose(placed.boxes[0].reshape(2, 2).mean(axis=0), (50, 50), atol=1e-4)
+
+
+def classroom(*boxes: tuple[int, int, int, int], wh: tuple[int, int] = (160, 120)) -> Scene:
+    """Red heads in front of a blue wall."""
+    image = np.full((*wh[::-1], 3), (0, 0, 250), np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        image[y0:y1, x0:x1] = (250, 0, 0)
+    return Scene(
+        image,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.full((len(boxes), 7, 3), np.nan, np.float32),
+    )
+
+
+def test_parts_between_heads_show_no_head() -> None:
+    photo = classroom((20, 10, 45, 40), (100, 30, 130, 62))
+    below = 0
+    rows = np.arange(120)[:, None] * np.ones((1, 160), int)
+    photo.image[..., 1] = rows  # the green channel says which row a pixel is from
+    sizes = []
+    for seed in range(60):
+        part = scenes.headless(photo, np.random.default_rng(seed))
+        assert part is not None
+        assert min(part.shape[:2]) >= 32
+        assert (part[..., 0] == 0).all()
+        below += bool(part[0, 0, 1] >= 38)
+        sizes.append(part.shape[:2])
+        again = scenes.headless(photo, np.random.default_rng(seed))
+        assert again is not None
+        np.testing.assert_array_equal(part, again)
+    assert below > 20 and len(set(sizes)) > 20
+
+
+def test_a_photo_without_heads_is_cut_anywhere() -> None:
+    part = scenes.headless(classroom(), np.random.default_rng(0), least_px=100)
+    assert part is not None and min(part.shape[:2]) >= 100
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [classroom((0, 0, 160, 120)), classroom(wh=(160, 30)), classroom((30, 20, 130, 100))],
+    ids=["full", "flat", "no room"],
+)
+def test_where_nothing_is_left_there_is_no_part(photo: Scene) -> None:
+    assert scenes.headless(photo, np.random.default_rng(1)) is None

@@ -109,8 +109,7 @@ def refuse_frames(name: str, kind: str, frames: int) -> None:
     if frames > 1:
         label = {"WEBP": "WebP"}.get(kind, kind)
         raise UnreadableImage(
-            f"{name}: animated {label} with {frames} frames; give its frames as single pictures, "
-            "or convert it to a video"
+            f"{name}: animated {label} with {frames} frames; give its frames as single pictures"
         )
     if kind == "GIF":
         raise UnreadableImage(f"{name}: {_WANTED} but a GIF with one frame; convert it to PNG")

@@ -304,8 +304,7 @@ class ModelCard:
         task: ``"segment"`` or ``"detect"``.
         label_set: name of the label set (``""`` for detectors).
         input_px: side of the square input; 0 where any multiple of 32 is taken.
-        mean: RGB mean on the 0..255 scale, subtracted first.
-        std: RGB divisor on the 0..255 scale.
+        mean, std: RGB mean, subtracted first, and divisor, on the 0..255 scale.
         margin: share of the longer head-box side added on every side when cropping.
         trained_on: names of the data, in words.
         license: licence of the weights file (SPDX).
@@ -315,9 +314,9 @@ class ModelCard:
         output: what a parser's file puts out: ``"probs"`` or ``"logits"``.
         threshold: score from which a detector's find counts by default.
         notes: anything else a user must know.
-        shrink_px: crops are first scaled down to this side and back, for nets that were trained on
-            small pictures enlarged; 0 = never.
+        shrink_px: side to which crops are first scaled down, and back; 0 = never.
         mixed_with: nets whose weights were mixed into these; they have learnt from pictures too.
+        without_tint: pictures in one-coloured light or false colours are seen without colours.
     """
 
     name: str
@@ -337,6 +336,7 @@ class ModelCard:
     notes: str = ""
     shrink_px: int = 0
     mixed_with: tuple[str, ...] = ()
+    without_tint: bool = False
 
 
 class HeadDetector(Protocol):

@@ -1,4 +1,4 @@
-"""A detector that takes two more looks for large heads: at borders, and through bars."""
+"""A detector that takes more looks for large heads: at borders, through bars, at negatives."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class LooksTwice(Protocol):
         """Heads in an (H, W, 3) uint8 RGB picture that its borders cut; in its own pixels."""
         ...
 
-    def detect_soft(self, image: Image) -> list[Head]:
-        """Heads in such a picture behind something thin."""
+    def detect_changed(self, image: Image) -> list[Head]:
+        """Heads in such a picture behind something thin, or in a negative."""
         ...
 
 
 class CutToo:
-    """What a detector finds, heads that borders cut, and heads that something thin covers.
+    """What a detector finds, heads that borders cut, and heads that a changed copy shows.
 
     The last are looked for only where no head is sure.
 
     Args:
         detector: looks at the picture.
-        more: looks for heads that are cut or covered.
+        more: looks for heads that are cut, covered, or in a negative.
     """
 
     def __init__(self, detector: HeadDetector, more: LooksTwice) -> None:
@@ -58,7 +58,7 @@ class CutToo:
         cut = [head for head in self._more.detect_cut(image) if not _surrounds(head, sure)]
         heads = _joined(heads, cut, SAME_IOU)
         if not any(head.score >= SURE for head in heads):
-            heads = _joined(heads, self._more.detect_soft(image), MAX_IOU)
+            heads = _joined(heads, self._more.detect_changed(image), MAX_IOU)
         return sorted(heads, key=lambda head: -head.score)
 
 

@@ -157,7 +157,7 @@ def open_detector(
         turned: where ``headnet`` is sure of no head it also looks at the picture turned by quarter
             turns; heads in those count from its whole threshold on.
         cut: ``headnet`` also looks for large heads that the borders of the picture cut, or that
-            are behind bars or writing.
+            are behind bars or writing or in a negative.
         options: further keywords of ``load``; each goes to all detectors that have it.
 
     Raises:

@@ -8,6 +8,8 @@ An anchor-free net in the manner of CenterNet (Zhou et al., "Objects as Points",
   of the head, in input pixels; the centre of cell (x, y) is ((x + 0.5) * 4, (y + 0.5) * 4);
 - ``points`` (N, 21, H/4, W/4): for each of the seven `POINTS` dx and dy from the cell's centre in
   input pixels, and its visibility 0..1.
+
+Where its card says so, pictures whose colours are those of a light are seen without (`_tint`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faceparts._tint import without_tint
 from faceparts._values import require_range
 from faceparts.crops import check_image
 from faceparts.detect._suppress import MAX_IOU, overlap, suppress
@@ -81,6 +84,10 @@ photos of people."""
 
 SOFT_FACTOR = 2 / 3
 """On scores of the blurred look: blurred textures look like heads more often than sharp ones."""
+
+NEGATIVE_FACTOR = 0.5
+"""On scores of the look at the negative: in `hide`, which halves the threshold, a find there counts
+from the whole of it on. So 1 of 99 photos of people and of nobody had one."""
 
 _CHANNELS = {"heat": 1, "box": 4, "points": 3 * len(POINTS)}
 _BATCH = 4
@@ -249,7 +256,7 @@ class HeadNet:
             BadWeights: the net puts out maps of another size than a quarter of its input, or a
                 heat above 1.
         """
-        check_image(image)
+        image = self._shown(image)
         seen = views(image, whole_px=self._max_side_px, tiles=self._tiles, batch=self._batch)
         found = join([found for some in seen for found in self._look(some)])
         if self._tiles and (found.sizes_px() <= SMALL_HEAD_PX).any():
@@ -275,27 +282,37 @@ class HeadNet:
         Raises:
             ValueError, BadWeights: see `detect`.
         """
-        check_image(image)
+        image = self._shown(image)
         found = self._look_far(framed_view(image))
         found = replace(found, scores=np.minimum(found.scores / CUT_SHARE, 1.0))
         found = found.take(found.scores >= self._threshold)
         found = found.take(_reach_in(found.boxes_xyxy, image.shape[1], image.shape[0]))
         return _heads(found.take(suppress(found.boxes_xyxy, found.scores)))
 
-    def detect_soft(self, image: Image) -> list[Head]:
-        """Large heads behind bars, a fence or writing, best first, for `hide`: one more look.
+    def detect_changed(self, image: Image) -> list[Head]:
+        """Large heads that only a changed copy shows, best first, for `hide`: two more looks.
 
-        What is thin and sharp disappears in a blurred picture; a face that fills a third of it
-        can still be told.
+        What is thin and sharp (bars, a fence, writing) disappears in a blurred picture, where a
+        face that fills a third of it can still be told; a negative becomes a photo again.
 
         Raises:
             ValueError, BadWeights: see `detect`.
         """
-        check_image(image)
-        found = self._look_far(framed_view(image, soft=True))
-        found = replace(found, scores=found.scores * SOFT_FACTOR)
+        image = self._shown(image)
+        framed = framed_view(image)
+        looks = (
+            (framed_view(image, soft=True), SOFT_FACTOR),
+            (replace(framed, image=255 - framed.image), NEGATIVE_FACTOR),
+        )
+        some = [(self._look_far(view), factor) for view, factor in looks]
+        found = join([replace(one, scores=one.scores * factor) for one, factor in some])
         found = found.take(found.scores >= self._threshold)
         return _heads(found.take(suppress(found.boxes_xyxy, found.scores)))
+
+    def _shown(self, image: Image) -> Image:
+        """What the net sees of a picture, see `ModelCard.without_tint`; checks it."""
+        check_image(image)
+        return without_tint(image) if self.card.without_tint else image
 
     def _look_far(self, far: View) -> Candidates:
         """What is large in a view that shows the whole picture small."""

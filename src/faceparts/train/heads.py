@@ -29,15 +29,22 @@ TINY_PX = 6.0
 """Heads smaller than this are neither wanted nor punished."""
 
 EMPTY = 0.08
-"""Share of the photos' scenes that come from photos without people."""
+"""Share of the photos' scenes that come from pictures without people."""
 
-COLLAGES = 0.5
-FRAMED = 0.25
+HEADLESS = 0.5
+"""Share of the pictures without people that are parts, between the heads, of photos with people."""
+
+COLLAGES = 0.45
+FRAMED = 0.3
 """Shares of the crops' scenes; the others show one head."""
 
 CLUTTER = 0.15
 TINTED = 0.06
 """Shares of all scenes over which something is drawn, and which lose their colours."""
+
+
+NOBODY = np.zeros((0, 4), np.float32), np.zeros((0, 7, 3), np.float32)
+"""Boxes and points of a picture without heads."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ class HeadsTask:
         chance = rng.random() * (photo + crop)
         if self.photos and chance < photo:
             if self.empty and rng.random() < EMPTY:
-                empty = self.empty[int(rng.integers(len(self.empty)))]
+                empty = Scene(self._nobody(rng, keys), *NOBODY)
                 return scenes.cut_photo(empty, size_px, rng)
             whole = _pick(self.photos, self.photo_share, rng)
             keys.append(self.keys[id(whole)])
@@ -159,9 +166,10 @@ class HeadsTask:
         crops = [self._crop(rng, keys) for _ in range(6)]
         kind = rng.random()
         if kind < COLLAGES:
-            return scenes.collage(crops, self._background(rng), size_px, rng)
+            return scenes.collage(crops, self._background(rng, keys), size_px, rng)
         if kind < COLLAGES + FRAMED:
-            return scenes.framed(crops, [self._background(rng) for _ in range(3)], size_px, rng)
+            behind = [self._background(rng, keys) for _ in range(3)]
+            return scenes.framed(crops, behind, size_px, rng)
         head_px = size_px * float(np.exp(rng.uniform(np.log(0.15), np.log(1.05))))
         slack = max(0.1 * size_px, (size_px - head_px) / 2)
         centre = size_px / 2 + rng.uniform(-slack, slack, 2)
@@ -174,10 +182,20 @@ class HeadsTask:
             return scenes.occlude(crop, self.occluders, rng)
         return crop
 
-    def _background(self, rng: np.random.Generator) -> Image:
+    def _background(self, rng: np.random.Generator, keys: list[str]) -> Image:
         if self.empty and rng.random() < 0.7:
-            return self.empty[int(rng.integers(len(self.empty)))].image
+            return self._nobody(rng, keys)
         return rng.integers(0, 256, (2, 2, 3)).astype(np.uint8)
+
+    def _nobody(self, rng: np.random.Generator, keys: list[str]) -> Image:
+        """A picture without people, or a part without a head of one with people."""
+        if self.photos and rng.random() < HEADLESS:
+            whole = _pick(self.photos, self.photo_share, rng)
+            part = scenes.headless(whole, rng)
+            if part is not None:
+                keys.append(self.keys[id(whole)])
+                return part
+        return self.empty[int(rng.integers(len(self.empty)))].image
 
     def loss(
         self, net: nn.Module, batch: Batch, progress: float
@@ -261,8 +279,7 @@ def _read_negatives(path: Path) -> list[Scene]:
     if not path.is_dir():
         raise BadData(f"{path}: no such folder; it should hold pictures without people")
     files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".jpg", ".png"))
-    none = np.zeros((0, 4), np.float32), np.zeros((0, 7, 3), np.float32)
-    return [Scene(read_rgb(p), *none) for i, p in enumerate(files) if i % 3]
+    return [Scene(read_rgb(p), *NOBODY) for i, p in enumerate(files) if i % 3]
 
 
 def targets(scene: Scene, size_px: int) -> tuple[NDArray[np.float32], ...]:

@@ -232,6 +232,41 @@ def collage(crops: list[Scene], background: Image, size_px: int, rng: np.random.
     return Scene(image, np.concatenate(boxes), np.concatenate(points))
 
 
+def headless(photo: Scene, rng: np.random.Generator, least_px: int = 32) -> Image | None:
+    """A random part of a photo that no head's box touches: desks, walls, shoulders, hands.
+
+    Shown as a picture of its own, it teaches that a torso that fills a frame is not a head, so
+    half of them are looked for below a head.
+
+    Args:
+        photo: every head in it is known.
+        rng: the only source of chance.
+        least_px: the smallest side.
+
+    Returns:
+        (h, w, 3) RGB, or ``None`` where 50 tries found no such part.
+    """
+    wh = np.array(photo.image.shape[1::-1], np.float64)
+    if wh.min() < least_px:
+        return None
+    for _ in range(_TRIES):
+        if len(photo.boxes) and rng.random() < 0.5:
+            box = photo.boxes[int(rng.integers(len(photo.boxes)))].astype(np.float64)
+            head_px = float(np.sqrt(np.prod(box[2:] - box[:2])))
+            side = head_px * np.exp(rng.uniform(-0.2, 1.2))
+            middle = np.array([box[[0, 2]].mean(), box[3] + side / 2])
+            middle += rng.normal(0, 0.4, 2) * (side, head_px)
+        else:
+            side = np.exp(rng.uniform(np.log(least_px), np.log(wh.min())))
+            middle = rng.uniform(0, 1, 2) * wh
+        part = np.clip(side * np.exp(rng.uniform(-0.5, 0.5, 2)), least_px, wh).astype(int)
+        low = np.clip(middle - part / 2, 0, wh - part).astype(int)
+        high = low + part
+        if not ((photo.boxes[:, :2] < high) & (photo.boxes[:, 2:] > low)).all(axis=1).any():
+            return photo.image[low[1] : high[1], low[0] : high[0]]
+    return None
+
+
 def framed(
     crops: list[Scene], backgrounds: list[Image], size_px: int, rng: np.random.Generator
 ) -> Scene:
