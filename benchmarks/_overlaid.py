@@ -52,17 +52,26 @@ def written_scenes(data: Path, seed: int) -> Iterator[Scene]:
             yield Scene(f"{scene.key} {name}", image, faces, complete=True)
 
 
+def false_colours(image: Image) -> Image:
+    """Brightness as the colours of a rainbow, as thermal cameras show warmth."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_JET)[..., ::-1], np.uint8)
+
+
+LIGHTS: dict[str, Callable[[Image], Image]] = {
+    "green": lambda image: (image * (0.1, 1.0, 0.1)).astype(np.uint8),
+    "red": lambda image: (image * (1.0, 0.1, 0.1)).astype(np.uint8),
+    "blue": lambda image: (image * (0.1, 0.1, 1.0)).astype(np.uint8),
+    "false colours": false_colours,
+    "negative": lambda image: 255 - image,
+}
+"""What takes the colours of a picture."""
+
+
 def tinted_scenes(data: Path, seed: int) -> Iterator[Scene]:
     """In green, red and blue light, in false colours, and as a negative."""
-    kinds: dict[str, Callable[[Image], Image]] = {
-        "green": lambda image: (image * (0.1, 1.0, 0.1)).astype(np.uint8),
-        "red": lambda image: (image * (1.0, 0.1, 0.1)).astype(np.uint8),
-        "blue": lambda image: (image * (0.1, 0.1, 1.0)).astype(np.uint8),
-        "false colours": _false_colours,
-        "negative": lambda image: 255 - image,
-    }
     for scene in celebamask_scenes(data, seed):
-        for name, change in kinds.items():
+        for name, change in LIGHTS.items():
             image = np.ascontiguousarray(change(scene.image))
             yield Scene(f"{scene.key} {name}", image, scene.faces, complete=True)
 
@@ -87,8 +96,3 @@ def _words(hw: tuple[int, int], size: float, slant_deg: float) -> NDArray[np.flo
     turned = cv2.warpAffine(sheet, turn, (side, side))
     y, x = (side - hw[0]) // 2, (side - hw[1]) // 2
     return turned[y : y + hw[0], x : x + hw[1], None] / 255.0
-
-
-def _false_colours(image: Image) -> Image:
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_JET)[..., ::-1], np.uint8)

@@ -136,12 +136,13 @@ def test_the_negative_is_looked_at_and_doubted_more(monkeypatch: pytest.MonkeyPa
 
     def look(views: Sequence[_tiles.View]) -> list[headnet.Candidates]:
         """A head in what is light: the negative of a dark picture."""
-        light = views[0].image[70:-70, 70:-70].mean() > 200
+        light = views[0].image[80:-80, 70:-70].mean() > 200
         found = headnet.Candidates(np.array([[9.0, 9, 400, 400]]), np.array([0.7]), points)
         return [found.take(np.array([light]))]
 
     monkeypatch.setattr(detector, "_look", look)
-    dark = np.full((480, 640, 3), 10, np.uint8)
+    dark = np.zeros((480, 640, 3), np.uint8)
+    dark[:40] = 255
     (found,) = detector.detect_changed(dark)
     assert found.score == pytest.approx(0.35)
     (found,) = detector.detect_changed(255 - dark)  # the blurred look

@@ -52,7 +52,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "notes": (_is_text, "a text"),
     "shrink_px": (lambda v: type(v) is int and 0 <= v <= 4096, "a whole number 0..4096"),
     "mixed_with": (lambda v: isinstance(v, list | tuple) and all(map(_is_text, v)), "texts"),
-    "without_tint": (lambda v: isinstance(v, bool), "true or false"),
+    "even_light": (lambda v: isinstance(v, bool), "true or false"),
 }
 _REQUIRED = tuple(f.name for f in fields(ModelCard))[:12]
 

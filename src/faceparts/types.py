@@ -316,7 +316,7 @@ class ModelCard:
         notes: anything else a user must know.
         shrink_px: side to which crops are first scaled down, and back; 0 = never.
         mixed_with: nets whose weights were mixed into these; they have learnt from pictures too.
-        without_tint: pictures in one-coloured light or false colours are seen without colours.
+        even_light: pictures in poor or coloured light are evened out before the net sees them.
     """
 
     name: str
@@ -336,7 +336,7 @@ class ModelCard:
     notes: str = ""
     shrink_px: int = 0
     mixed_with: tuple[str, ...] = ()
-    without_tint: bool = False
+    even_light: bool = False
 
 
 class HeadDetector(Protocol):

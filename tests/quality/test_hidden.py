@@ -79,7 +79,7 @@ def test_parts_of_faces_at_the_border(data, name, step, left):
 
 
 @pytest.mark.parametrize(
-    ("name", "step", "left"), [("barred", 9, 9), ("written", 7, 3), ("tinted", 11, 5)]
+    ("name", "step", "left"), [("barred", 9, 9), ("written", 7, 3), ("tinted", 11, 2)]
 )
 def test_faces_behind_something_or_without_their_colours(data, name, step, left):
     """The net had seen no fence, no watermark and no night vision, and left most such faces."""

@@ -16,6 +16,8 @@ VISIBLE_FACE_FLOOR = 0.88
 """IoU of the visible face with pasted things from files that training never saw."""
 MIRRORED_FLOOR = 0.95
 """Share of pixels that get the mirrored label when the picture is mirrored."""
+LIGHT_LOSS_CEILING = {"green": 0.025, "red": 0.02, "blue": 0.035, "false colours": 0.09}
+"""Of the mean F1, in light of one colour and with brightness as the colours of a rainbow."""
 RIGHT_SIDES_FLOOR = 0.9
 """Share of pictures whose left eye and brow are found to the right of the right ones."""
 
@@ -69,6 +71,22 @@ def test_what_lies_before_the_face_is_no_face(data, val_samples, label_square):
         ids = convert(label_square(image), CELEBA19, FACE2, rest=0)
         matrix += confusion.count(face, ids, 2)
     assert confusion.iou(matrix)[FACE2.id("face")] >= VISIBLE_FACE_FLOOR
+
+
+@pytest.mark.parametrize("light", ["green", "red", "blue", "false colours"])
+def test_coloured_light_costs_little(val_samples, found, label_square, light):
+    """Shown as they are, 2 to 12 points were lost."""
+    from _overlaid import LIGHTS
+
+    assert _f1(val_samples, found) - LIGHT_LOSS_CEILING[light] <= _f1(
+        val_samples,
+        [label_square(np.ascontiguousarray(LIGHTS[light](s.image))) for s in val_samples],
+    )
+
+
+def _f1(samples, found):
+    pairs = zip(samples, found, strict=True)
+    return confusion.mean_f1(sum(confusion.count(s.labels, ids, 19) for s, ids in pairs))
 
 
 def test_grey_and_dark_pictures_are_still_faces(val_samples, found, label_square):

@@ -9,7 +9,7 @@ An anchor-free net in the manner of CenterNet (Zhou et al., "Objects as Points",
 - ``points`` (N, 21, H/4, W/4): for each of the seven `POINTS` dx and dy from the cell's centre in
   input pixels, and its visibility 0..1.
 
-Where its card says so, pictures whose colours are those of a light are seen without (`_tint`).
+Where its card says so, pictures in poor or coloured light are evened out first (`_light`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faceparts._tint import without_tint
+from faceparts._light import evened
 from faceparts._values import require_range
 from faceparts.crops import check_image
 from faceparts.detect._suppress import MAX_IOU, overlap, suppress
@@ -310,9 +310,9 @@ class HeadNet:
         return _heads(found.take(suppress(found.boxes_xyxy, found.scores)))
 
     def _shown(self, image: Image) -> Image:
-        """What the net sees of a picture, see `ModelCard.without_tint`; checks it."""
+        """What the net sees of a picture, see `ModelCard.even_light`; checks it."""
         check_image(image)
-        return without_tint(image) if self.card.without_tint else image
+        return evened(image) if self.card.even_light else image
 
     def _look_far(self, far: View) -> Candidates:
         """What is large in a view that shows the whole picture small."""

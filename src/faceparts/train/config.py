@@ -134,7 +134,7 @@ class CardText:
     trained_on: tuple[str, ...] = ()
     notes: str = ""
     mixed_with: tuple[str, ...] = ()
-    without_tint: bool = False
+    even_light: bool = False
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def make_card(recipe: Recipe, metrics: dict[str, float]) -> ModelCard:
         threshold=text.threshold,
         notes=text.notes,
         mixed_with=text.mixed_with,
-        without_tint=text.without_tint,
+        even_light=text.even_light,
     )
 
 
