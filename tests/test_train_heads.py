@@ -18,6 +18,7 @@ from faceparts.train.config import Source
 from faceparts.train.heads import HeadsTask, targets
 from faceparts.train.nets.headnet import UNIT_PX
 from faceparts.train.scenes import Scene
+from faceparts.types import Image
 from train_world import HEADS, losses_of_learning, one_thread, write_world
 
 
@@ -338,6 +339,37 @@ def test_validate_counts_peaks_near_heads(world: Path) -> None:
     nothing = {"f1": 0, "recall": 0, "precision": 0}
     assert task.validate(Peaks()) == nothing
     assert HeadsTask(replace(HEADS, val=()), world).validate(Peaks()) == nothing
+
+
+def test_the_net_learns_from_what_it_will_see(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sees(Peaks):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x)
+            return super().forward(x)
+
+    seen: list[Tensor] = []
+    shown = replace(HEADS.card, even_light=True)
+    monkeypatch.setattr(heads, "evened", lambda image: np.full_like(image, 255))
+    task = HeadsTask(replace(HEADS, card=shown), world)
+    assert (task.batch(0, HEADS.phases[0]).images == 1).all()
+    task.validate(Sees())
+    assert all((one > 0.99).float().mean() > 0.2 for one in seen)  # the rest is padding
+    plain = HeadsTask(HEADS, world)
+    assert not (plain.batch(0, HEADS.phases[0]).images == 1).all()
+
+
+def test_some_scenes_are_spoilt(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoilt = 0
+
+    def count(image: Image, _: np.random.Generator) -> Image:
+        nonlocal spoilt
+        spoilt += 1
+        return image
+
+    monkeypatch.setattr(heads, "wear", count)
+    task, phase = HeadsTask(HEADS, world), replace(HEADS.phases[0], batch=200)
+    task.batch(0, phase)
+    assert 0.5 * heads.WORN < spoilt / 200 < 1.7 * heads.WORN
 
 
 def test_a_batch_names_its_pictures(world: Path) -> None:

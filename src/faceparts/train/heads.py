@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from faceparts import folder, labels
+from faceparts._light import evened
 from faceparts.datasets._pairs import read_rgb
 from faceparts.errors import BadData, BadRecipe
 from faceparts.train import augment, clutter, scenes
@@ -23,6 +24,7 @@ from faceparts.train.inputs import device_of, to_input
 from faceparts.train.nets.headnet import POINT_CHANNELS, STRIDE
 from faceparts.train.occlude import Occluders, load_occluders
 from faceparts.train.scenes import Scene
+from faceparts.train.wear import wear
 from faceparts.types import Image
 
 TINY_PX = 6.0
@@ -40,7 +42,8 @@ FRAMED = 0.3
 
 CLUTTER = 0.15
 TINTED = 0.06
-"""Shares of all scenes over which something is drawn, and which lose their colours."""
+WORN = 0.1
+"""Shares of all scenes over which something is drawn, which lose their colours, and are spoilt."""
 
 
 NOBODY = np.zeros((0, 4), np.float32), np.zeros((0, 7, 3), np.float32)
@@ -143,7 +146,10 @@ class HeadsTask:
                 image = clutter.cover(image, scene.boxes, rng)
             if rng.random() < TINTED:
                 image = clutter.tint(image, rng)
-            images.append(augment.photometric(image, rng, smallest=0.45))
+            if rng.random() < WORN:
+                image = wear(image, rng)
+            image = augment.photometric(image, rng, smallest=0.45)
+            images.append(self._shown(image))
             maps.append(targets(scene, phase.size_px))
         heat, care, box, strength, points = (
             torch.from_numpy(np.stack(m)) for m in zip(*maps, strict=True)
@@ -151,6 +157,10 @@ class HeadsTask:
         pictures = np.stack(images)
         taught = self.teacher.batch(pictures) if self.teacher else None
         return Batch(to_input(pictures), heat, care, box, strength, points, tuple(keys), taught)
+
+    def _shown(self, image: Image) -> Image:
+        """What the net sees of a picture, as at run time."""
+        return evened(image) if self.recipe.card.even_light else image
 
     def _scene(self, size_px: int, rng: np.random.Generator, keys: list[str]) -> Scene:
         """One scene; the names of the pictures in it are added to ``keys``."""
@@ -225,7 +235,7 @@ class HeadsTask:
         for scene in self.val[::4]:
             h, w = (-(-n // 64) * 64 for n in scene.image.shape[:2])
             canvas = np.full((h, w, 3), 127, np.uint8)
-            canvas[: scene.image.shape[0], : scene.image.shape[1]] = scene.image
+            canvas[: scene.image.shape[0], : scene.image.shape[1]] = self._shown(scene.image)
             heat = net(to_input(canvas[None]).to(device))[0, 0].float().sigmoid()
             found = _peaks(heat.cpu().numpy(), 0.3)
             centres = (scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2
