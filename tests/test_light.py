@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 
 from faceparts import FaceParser, _light
-from faceparts._light import MEDIAN, evened, levels, saturation
+from faceparts._light import MEDIAN, evened, evened_crops, levels, saturation
 from faceparts.detect import headnet
 from faceparts.segment import onnx
 from faceparts.types import Image
@@ -188,3 +188,13 @@ def test_every_look_of_the_detector_sees_brightness_alone() -> None:
     assert plain is not tinted
     for look in (detector.detect, detector.detect_cut, detector.detect_changed):
         assert [head.box_xyxy for head in look(tinted)] == [head.box_xyxy for head in look(plain)]
+
+
+def test_crops_are_evened_one_by_one() -> None:
+    crops = np.stack([grey_noise(), lit(grey_noise(), LIGHTS["green"]), grey_noise() // 8])
+    got = evened_crops(crops)
+    assert got.shape == crops.shape and np.array_equal(got[0], crops[0])
+    for one, crop in zip(got, crops, strict=True):
+        assert np.array_equal(one, evened(crop, lighten=False, padded=True))
+    nothing = np.zeros((0, 8, 8, 3), np.uint8)
+    assert evened_crops(nothing).shape == nothing.shape

@@ -397,6 +397,21 @@ def test_validate_without_pictures(world: Path) -> None:
     assert task.validate(Paints(np.zeros((4, 4), np.uint8)))["mean_f1"] == 0
 
 
+def test_the_net_learns_from_what_it_will_see(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sees(Paints):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x)
+            return super().forward(x)
+
+    seen: list[Tensor] = []
+    monkeypatch.setattr(parts, "evened_crops", lambda crops: np.full_like(crops, 255))
+    task = PartsTask(replace(PARTS, card=replace(PARTS.card, even_light=True)), world)
+    assert (task.batch(0, PARTS.phases[0]).images == 1).all()
+    task.validate(Sees(np.zeros((8, 8), np.uint8)))
+    assert seen and all((one == 1).all() for one in seen)
+    assert not (PartsTask(PARTS, world).batch(0, PARTS.phases[0]).images == 1).all()
+
+
 def test_a_net_learns_a_batch(world: Path) -> None:
     from faceparts.train.nets.partnet import PartNet
 

@@ -70,6 +70,12 @@ def evened(image: Image, *, lighten: bool = True, padded: bool = False) -> Image
     return out
 
 
+def evened_crops(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, S, S, 3) crops of heads, padded with grey 127, as a parser sees them: not lightened."""
+    some = [evened(crop, lighten=False, padded=True) for crop in crops]
+    return np.stack(some) if some else crops
+
+
 def saturation(pixels: NDArray[np.uint8]) -> float:
     """Median of (max - min) / max over the channels of (N, 3) pixels that are not dark; 0 to 1.
 

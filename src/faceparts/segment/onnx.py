@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceparts import labels
-from faceparts._light import evened
+from faceparts._light import evened_crops
 from faceparts.crops import enlarge
 from faceparts.errors import BadWeights
 from faceparts.types import LabelSet, ModelCard
@@ -90,7 +90,7 @@ class OnnxSegmenter:
         for start in range(0, len(crops), self._chunk):
             chunk = crops[start : start + self._chunk]
             if self.card.even_light:
-                chunk = np.stack([evened(crop, lighten=False, padded=True) for crop in chunk])
+                chunk = evened_crops(chunk)
             if 0 < self.card.shrink_px < size_px:
                 chunk = shrink_and_grow(chunk, self.card.shrink_px)
             values = self._net.run(chunk)[self._output]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceparts import labels
+from faceparts._light import evened_crops
 from faceparts.errors import BadRecipe
 from faceparts.evaluate import confusion
 from faceparts.train import augment, jewels, losses, pools
@@ -156,7 +157,7 @@ class PartsTask:
             weight[i], trusted[i] = pool.source.weight, pool.source.trust >= 1
             keys.append(pool.keys[pick])
         return Batch(
-            to_input(images),
+            to_input(self._shown(images)),
             torch.from_numpy(ids),
             torch.from_numpy(weight),
             torch.from_numpy(trusted),
@@ -164,6 +165,10 @@ class PartsTask:
             self.teacher.batch(bare, covered) if self.teacher else None,
             torch.from_numpy(said) if said is not None else None,
         )
+
+    def _shown(self, crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the net sees of (N, S, S, 3) crops, as at run time."""
+        return evened_crops(crops) if self.recipe.card.even_light else crops
 
     def _augment(
         self,
@@ -279,7 +284,8 @@ class PartsTask:
         for pool in self.val:
             for image, ids in pool:
                 small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-                logits = net(to_input(np.asarray(small[None], np.uint8)).to(device)).float()
+                shown = self._shown(np.asarray(small[None], np.uint8))
+                logits = net(to_input(shown).to(device)).float()
                 big = F.interpolate(logits, ids.shape, mode="bilinear", align_corners=False)
                 found = big.argmax(1)[0].cpu().numpy().astype(np.uint8)
                 truth = np.where(ids < self.outputs, ids, IGNORE).astype(np.uint8)

@@ -43,11 +43,10 @@ def noise(image: Image, rng: np.random.Generator) -> Image:
     grain = 1 if rng.random() < 0.7 else int(rng.integers(2, 5))
     channels = 3 if rng.random() < 0.6 else 1
     shape = (-(-height // grain), -(-width // grain), channels)
-    field: NDArray[np.float32] = rng.normal(0, sigma, shape).astype(np.float32)
-    if grain > 1:
-        size = (shape[1] * grain, shape[0] * grain)
-        field = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR).reshape(*size[::-1], -1)
-    return _cut(image + field[:height, :width])
+    coarse = rng.normal(0, sigma, shape).astype(np.float32)
+    size = (shape[1] * grain, shape[0] * grain)
+    fine = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR).reshape(*size[::-1], -1)
+    return _cut(image + fine[:height, :width])
 
 
 def compressed(image: Image, rng: np.random.Generator) -> Image:
