@@ -54,7 +54,14 @@ def test_report_says_what_was_found_where(net: Path, photos: Path, tmp_path: Pat
     hide(net, photos / "a.png", "-o", tmp_path / "out", "--color", "#ff0000", "--margin", "0.1")
     report = report_of(tmp_path / "out")
     assert (report["status"], report["verb"]) == ("done", "hide")
-    assert report["counts"] == {"pictures": 1, "ok": 1, "no_faces": 0, "failed": 0, "heads": 1}
+    assert report["counts"] == {
+        "pictures": 1,
+        "ok": 1,
+        "no_faces": 0,
+        "failed": 0,
+        "heads": 1,
+        "videos": 0,
+    }
     assert report["settings"]["effect"] == "solid"
     assert (report["settings"]["color"], report["settings"]["margin"]) == ("#ff0000", 0.1)
     assert report["models"][0]["file"] == "colours.onnx"
@@ -164,14 +171,14 @@ def test_a_picture_without_faces_is_written_and_listed(
 
 
 def test_files_that_are_passed_over_are_counted(net: Path, photos: Path, tmp_path: Path) -> None:
-    (photos / "film.MOV").write_bytes(b"")
+    (photos / "notes.TXT").write_bytes(b"")
     (photos / ".b.jpg").write_bytes(b"")
     done = hide(net, photos, "-o", tmp_path / "out")
     assert done.code == 0
-    assert "left out: 1 hidden, 1 no picture by its name (.mov)\n" in done.err
+    assert "left out: 1 hidden, 1 no picture by its name (.txt)\n" in done.err
     assert report_of(tmp_path / "out")["left_out"] == {
         "hidden": 1,
-        "no picture by its name (.mov)": 1,
+        "no picture by its name (.txt)": 1,
     }
     assert hide(net, photos, "-o", tmp_path / "other", "--quiet").err == ""
 

@@ -14,7 +14,7 @@ LAYERS = (
     ("types", "labels", "folder", "errors"),
     ("cards", "images", "weights", "crops"),
     ("detect", "segment", "effects", "measure", "streams", "track", "datasets"),
-    ("parse", "api", "run", "evaluate"),
+    ("parse", "video", "api", "run", "evaluate"),
     ("train",),
     ("cli", "serve", "cluster"),
 )

@@ -26,6 +26,13 @@ _FOREIGN = (
     (0, b"PK\3\4", "zip"),
     (4, b"ftypcrx ", "camera raw (CR3)"),
     (4, b"ftyp", "video"),
+    (4, b"moov", "video"),
+    (4, b"wide", "video"),
+    (0, b"\x1a\x45\xdf\xa3", "video"),
+    (8, b"AVI", "video"),
+    (0, b"\0\0\1\xba", "video"),
+    (0, b"FLV\1", "video"),
+    (0, b"\x30\x26\xb2\x75", "video"),
     (0, b"FUJIFILMCCD-RAW", "camera raw (RAF)"),
     (0, b"IIU\0", "camera raw (RW2)"),
     (0, b"IIRO", "camera raw (ORF)"),
@@ -96,7 +103,8 @@ def sniff(head: bytes, name: str) -> str:
     if brands := _brands(head):
         return "AVIF" if brands & _AVIF_BRANDS else "HEIF"
     found = next((what for at, magic, what in _FOREIGN if head.startswith(magic, at)), None)
-    hint = f" but a {found} file; convert it first" if found else ""
+    remedy = "only 'hide' takes videos" if found == "video" else "convert it first"
+    hint = f" but a {found} file; {remedy}" if found else ""
     raise UnreadableImage(f"{name}: {_WANTED}{hint}")
 
 

@@ -13,6 +13,10 @@ class UnreadableImage(FacePartsError, ValueError):
     """A file is not a picture, is damaged, or is of a kind that is refused by name."""
 
 
+class UnreadableVideo(FacePartsError, ValueError):
+    """A file is not a video, is damaged or cut off, or is of a kind that is refused by name."""
+
+
 class UnwritableOutput(FacePartsError, OSError):
     """A result could not be written, or writing it would destroy something."""
 

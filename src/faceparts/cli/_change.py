@@ -14,12 +14,13 @@ from faceparts.cli._effects import effect_class, make_effect, try_out
 from faceparts.cli._options import STREAM, Common, Writing
 from faceparts.cli._parser import open_parser
 from faceparts.cli._session import PictureFrame, emit, open_session, refuse_among
+from faceparts.cli._videos import OUT_SUFFIX, Videos
 from faceparts.effects._region import Hiding
 from faceparts.errors import UsageError
 from faceparts.images import READ_ONLY_SUFFIXES, SUFFIXES, encode_picture, format_for
 from faceparts.parse import parse_translucent
 from faceparts.streams import sheets
-from faceparts.streams.files import InputFile
+from faceparts.streams.files import InputFile, is_video
 from faceparts.types import Face, Image
 
 _RGBA_CHANNELS = 4
@@ -40,6 +41,7 @@ def change(
     cut: bool = False,
     long_hair: bool = True,
     contact_sheet: Path | None = None,
+    videos: bool = False,
 ) -> int:
     """Apply an effect to every picture and write the results.
 
@@ -49,6 +51,7 @@ def change(
         contact_sheet: file for all results small on one picture.
         min_score_share: factor on the detector's own threshold where ``--min-score`` is not given.
         turned, cut: see `FaceParser`.
+        videos: take videos too.
 
     Returns:
         The exit code.
@@ -79,7 +82,7 @@ def change(
     }
     if contact_sheet is not None:
         settings["contact_sheet"] = str(contact_sheet)
-    session = open_session(verb, common, settings, parser.models)
+    session = open_session(verb, common, settings, parser.models, videos=videos)
     if contact_sheet is not None:
         session.require_free([contact_sheet])
         require_apart(contact_sheet, common)
@@ -89,6 +92,8 @@ def change(
     small: list[tuple[str, Image]] = []
 
     def suffix_of(item: InputFile) -> str:
+        if videos and is_video(item.path):
+            return OUT_SUFFIX
         if writing.format is not None:
             return SUFFIXES[writing.format.upper().replace("JPG", "JPEG")][0]
         own = "" if item.path is None else item.path.suffix.lower()
@@ -135,7 +140,11 @@ def change(
                 [(contact_sheet, encode_picture(sheets.make_sheet(small), format=kind))]
             )
 
-    return session.process(parser.parse, effect, planned, write, finish, find=find)
+    least, usual = parser.min_score, 0.0
+    if common.min_score is None and isinstance(least, float) and min_score_share > 0:
+        usual = least / min_score_share
+    films = Videos(parser, effect, session, targets, usual) if videos else None
+    return session.process(parser.parse, effect, planned, write, finish, find=find, videos=films)
 
 
 def require_apart(sheet: Path, common: Common) -> None:

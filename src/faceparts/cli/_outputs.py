@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypedDict
 
 from faceparts.cli._resume import Earlier
 from faceparts.errors import UnwritableOutput, UsageError
-from faceparts.streams.files import InputFile, write_atomic
+from faceparts.streams.files import InputFile, path_atomic, write_atomic
+
+
+class _Terms(TypedDict):
+    force: bool
+    forbidden: list[Path]
+
+
+@dataclass(eq=False)
+class _Written:
+    """Files of one picture with their sha256, and folders that were made for them."""
+
+    digests: dict[Path, str] = field(default_factory=dict)
+    folders: list[Path] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -44,26 +58,55 @@ class Outputs:
         Raises:
             UnwritableOutput: a file exists and ``--force`` is not given, or would replace an input.
         """
-        written: dict[Path, str] = {}
-        made: list[Path] = []
-        try:
+        with self._all_or_none() as written:
             for path, data in files:
-                forbidden = self._inputs_at(path)
-                self._refuse_written(path)
-                force = self.may_replace(path)
-                made += [folder for folder in path.parents if not folder.exists()]
-                write_atomic(path, data, force=force, forbidden=forbidden)
-                written[path] = hashlib.sha256(data).hexdigest()
+                write_atomic(path, data, **self._terms(path, written))
+                written.digests[path] = hashlib.sha256(data).hexdigest()
+        return [self._relative(path) for path in written.digests]
+
+    def produce(self, path: Path, make: Callable[[Path], object], *, suffix: str) -> list[str]:
+        """Let somebody write a large file by name, which gets its own name if that ends well.
+
+        Args:
+            make: gets the name to write to.
+            suffix: ending of that name.
+
+        Returns:
+            As `write`.
+
+        Raises:
+            UnwritableOutput: as `write`.
+        """
+        with self._all_or_none() as written:
+            terms = self._terms(path, written)
+            with path_atomic(path, suffix=suffix, **terms) as temporary:
+                make(temporary)
+                with temporary.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            written.digests[path] = digest
+        return [self._relative(path)]
+
+    def _terms(self, path: Path, written: _Written) -> _Terms:
+        """On what terms a file may be written; notes the folders that will be made for it."""
+        self._refuse_written(path)
+        written.folders += [folder for folder in path.parents if not folder.exists()]
+        return {"force": self.may_replace(path), "forbidden": self._inputs_at(path)}
+
+    @contextmanager
+    def _all_or_none(self) -> Iterator[_Written]:
+        """Remove what was written in the block if it does not end well, else remember it."""
+        written = _Written()
+        try:
+            yield written
         except BaseException:
-            for path in written:
+            for path in written.digests:
                 path.unlink(missing_ok=True)
-            for folder in sorted(made, reverse=True):  # what lies inside comes first
+            for folder in sorted(written.folders, reverse=True):  # what lies inside comes first
                 with suppress(OSError):
                     folder.rmdir()
             raise
-        self._written |= {_file_at(path): path for path in written}
-        self.sha256 |= {self._relative(path): digest for path, digest in written.items()}
-        return [self._relative(path) for path in written]
+        self._written |= {_file_at(path): path for path in written.digests}
+        self.sha256 |= {self._relative(path): digest for path, digest in written.digests.items()}
 
     def drop_others(
         self, folder: Path, is_result: Callable[[Path], bool], written: Collection[str]

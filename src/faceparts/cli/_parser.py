@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from faceparts.detect import _union
 from faceparts.detect._union import Scores
 from faceparts.errors import UsageError
 from faceparts.parse import FaceParser
-from faceparts.types import Face, HeadDetector, Image, LabelSet
+from faceparts.types import Face, Head, HeadDetector, Image, LabelSet
 
 SIDE_BY_SIDE = ("headnet", "turned", "whole")
 """Detectors that may look at several photos at once; the others keep something between calls."""
@@ -25,6 +25,8 @@ class Opened:
 
     Args:
         parse: picture -> faces, best first.
+        detect: picture -> heads, best first: the first half of ``parse``.
+        segment: picture + heads -> faces, in their order: the other half.
         label_set: the parts that the faces have.
         min_score: score from which a head counts; ``None`` = the detector's own rule; by name
             for several detectors.
@@ -32,6 +34,8 @@ class Opened:
     """
 
     parse: Callable[[Image], list[Face]]
+    detect: Callable[[Image], list[Head]]
+    segment: Callable[[Image, Sequence[Head]], list[Face]]
     label_set: LabelSet
     min_score: Scores
     models: list[dict[str, str]]
@@ -67,7 +71,8 @@ def open_parser(
         precision=common.precision,
         long_hair=long_hair,
     )
-    return Opened(parser.parse, parser.label_set, min_score, [*models, describe(path)])
+    steps = parser.parse, parser.detect, parser.segment
+    return Opened(*steps, parser.label_set, min_score, [*models, describe(path)])
 
 
 def open_detector(

@@ -22,12 +22,14 @@ def picture_entry(
     notes: Sequence[str],
     state: Mapping[str, int | None] | None = None,
     digests: Sequence[str | None] = (),
+    video: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One picture of the report; ``None`` where something does not apply.
 
     Args:
         state: ``input_bytes`` and ``input_mtime_ns`` of the file.
         digests: sha256 of the result's outputs, in their order.
+        video: what there is to say of a video; its ``heads`` are the best sight of each.
     """
     height, width = result.source_hw or (None, None)
     entry: dict[str, Any] = {
@@ -43,7 +45,8 @@ def picture_entry(
         "outputs_sha256": list(digests),
         "seconds": round(result.seconds, 4),
     }
-    return entry | ({"trace": result.trace} if result.trace else {})
+    more = {"video": dict(video)} if video is not None else {}
+    return entry | more | ({"trace": result.trace} if result.trace else {})
 
 
 def head_entry(found: Head | Face) -> dict[str, Any]:
@@ -118,6 +121,7 @@ def report(
             "pictures": len(pictures),
             **{name: counts[name] for name in ("ok", "no_faces", "failed")},
             "heads": sum(len(p["heads"]) for p in pictures),
+            "videos": sum("video" in p for p in pictures),
         },
         "settings": dict(settings),
         "versions": dict(versions),
@@ -163,6 +167,8 @@ def summary(done: Mapping[str, Any]) -> str:
         f"{counts['ok']} with {counts['heads']} head{'s' * (counts['heads'] != 1)}, "
         f"{counts['no_faces']} without, {counts['failed']} failed; {done['seconds']:.1f} s"
     )
+    if videos := done["counts"]["videos"]:
+        text += f" ({videos} of them video{'s' * (videos != 1)})"
     if done["resumed"]:
         text += f" ({done['resumed']} of them done before)"
     return f"interrupted after {text}" if done["status"] == "interrupted" else text

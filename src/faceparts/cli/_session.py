@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -22,11 +22,19 @@ from faceparts.cli._held import HeldInterrupts
 from faceparts.cli._options import STREAM, Common, check
 from faceparts.cli._outputs import Outputs
 from faceparts.cli._version import versions
+from faceparts.cli._video_steps import VideoSteps
 from faceparts.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
 from faceparts.errors import FacePartsError, UsageError
 from faceparts.images import Picture, read_picture
-from faceparts.run import run
-from faceparts.streams.files import REPORT_NAME, InputFile, list_inputs, output_path, write_atomic
+from faceparts.run import Result, run
+from faceparts.streams.files import (
+    REPORT_NAME,
+    InputFile,
+    is_video,
+    list_inputs,
+    output_path,
+    write_atomic,
+)
 from faceparts.types import Face, Frame, Head, Image
 
 FoundT = TypeVar("FoundT", Head, Face)
@@ -122,6 +130,7 @@ class Session:
         write: Callable[[PictureFrame, Image, Sequence[FoundT]], Sequence[str]],
         finish: Callable[[], None] = lambda: None,
         find: Callable[[PictureFrame], Sequence[FoundT]] | None = None,
+        videos: VideoSteps | None = None,
     ) -> int:
         """Take all pictures through `faceparts.run.run` and write the report.
 
@@ -130,6 +139,8 @@ class Session:
             write: gets the frame, the changed picture and what was found.
             finish: writes what belongs to the run as a whole; called after an interruption too.
             find: in place of ``parse`` where the frame's pixels alone do not tell enough.
+            videos: what is done with inputs that are videos by their name, after the pictures;
+                ``None`` takes them for pictures.
 
         Returns:
             The exit code: 0 all done, 1 something failed, 130 interrupted (Ctrl-C, SIGTERM).
@@ -170,6 +181,24 @@ class Session:
                 held.hold()
             return write(frame, image, found)
 
+        films = [item for item in todo if videos is not None and is_video(item.path)]
+        stills = [item for item in todo if item not in films]
+
+        def read_film(item: InputFile) -> Frame:
+            self.results.refuse_existing(outputs.get(item.key, ()))
+            assert videos is not None
+            frame, notes[item.key] = videos.read(item)
+            return frame
+
+        def work() -> Generator[Result[Any], None, None]:
+            source = self._with_streams(stills, streams)
+            yield from run(source, read, parse, effect, write_whole, find=find, jobs=common.jobs)
+            if videos is not None:
+                shown = self._shows_progress()
+                write_film = partial(videos.write, hold=held.hold, shown=shown)
+                look = partial(videos.find, shown=shown)
+                yield from run(films, read_film, videos.unused, None, write_film, find=look)
+
         started, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
         interrupted, whole_run = False, dict[str, str]()
 
@@ -192,6 +221,7 @@ class Session:
         # Marks the folder as results from the first moment on, even if the process is killed.
         _publish(tell("running"), reports)
         clock, paths = _resume.Clock(), {item.key: item.path for item in todo}
+        film_keys = {item.key for item in films}
         with (
             tqdm(
                 total=len(todo),
@@ -200,23 +230,16 @@ class Session:
                 disable=not self._shows_progress(),
                 dynamic_ncols=True,
             ) as bar,
-            closing(
-                run(
-                    self._with_streams(todo, streams),
-                    read,
-                    parse,
-                    effect,
-                    write_whole,
-                    find=find,
-                    jobs=common.jobs,
-                )
-            ) as results,
+            closing(work()) as results,
         ):
             try:
                 for result in results:
                     state = _resume.state_of(paths.get(result.key))
                     digests = [self.results.sha256.get(name) for name in result.outputs]
-                    entry = _report.picture_entry(result, notes.pop(result.key, ()), state, digests)
+                    told = videos.told(result) if result.key in film_keys and videos else None
+                    entry = _report.picture_entry(
+                        result, notes.pop(result.key, ()), state, digests, told
+                    )
                     self.entries.append(entry)
                     held.release()
                     if result.error is not None:
@@ -306,18 +329,30 @@ def _publish(done: Mapping[str, Any], paths: Iterable[Path]) -> str:
 
 
 def open_session(
-    verb: str, common: Common, settings: Mapping[str, Any], models: list[dict[str, str]]
+    verb: str,
+    common: Common,
+    settings: Mapping[str, Any],
+    models: list[dict[str, str]],
+    *,
+    videos: bool = False,
 ) -> Session:
     """Find the inputs and put together what the report will say about the run.
+
+    Args:
+        videos: take videos from folders too.
 
     Raises:
         UsageError: no input at all, options that exclude each other, or nothing like this run to
             resume.
     """
     check(common)
-    items, left_out = list_inputs(common.inputs, out_dir=common.out_dir, recursive=common.recursive)
+    items, left_out = list_inputs(
+        common.inputs, out_dir=common.out_dir, recursive=common.recursive, videos=videos
+    )
     if common.to_stdout and len(items) != 1:
         raise UsageError(f"-o - takes one picture, got {len(items)}; use -o DIR")
+    if common.to_stdout and videos and is_video(items[0].path):
+        raise UsageError("-o - takes a picture, got a video; use -o DIR")
     told = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(common).items()}
     told |= dict(settings)
     earlier = _resume.Earlier()

@@ -1,4 +1,4 @@
-"""``faceparts hide``: copies of photos in which no face can be recognised."""
+"""``faceparts hide``: copies of photos and videos in which no face can be recognised."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ from faceparts.effects import HIDING
 def hide(
     common: Common, writing: Writing, effect: str, turned: bool, chosen: Mapping[str, object]
 ) -> int:
-    """Hide every face in photos.
+    """Hide every face in photos and videos.
 
-    INPUT are photos, folders, patterns such as 'photos/*.jpg', or '-' for standard input. Folders
-    are mirrored into the output folder. Photos without a face are written too, so that the output
-    folder is complete. Unless --min-score is given, heads count from half the detector's usual
-    score on.
+    INPUT are photos, videos, folders, patterns such as 'photos/*.jpg', or '-' for standard input.
+    Folders are mirrored into the output folder. Photos without a face are written too, so that the
+    output folder is complete. Unless --min-score is given, heads count from half the detector's
+    usual score on.
+
+    Videos become MP4 files without sound. A head that is missed for up to two seconds is hidden in
+    between too, and half a second before it was first and after it was last seen.
 
     \b
     Example:
@@ -43,6 +46,7 @@ def hide(
       faceparts hide group.jpg -o hidden --what head --color white
       faceparts hide 'photos/*.png' -o hidden --format jpg --keep-exif
       faceparts hide - -o - < group.jpg > hidden.jpg
+      faceparts hide interview.mov -o hidden --what head
     """
     from faceparts.api import HIDE_SCORE_SHARE
     from faceparts.cli._change import change
@@ -56,6 +60,7 @@ def hide(
         min_score_share=HIDE_SCORE_SHARE,
         turned=turned,
         cut=True,
+        videos=True,
     )
 
 

@@ -13,45 +13,63 @@ from faceparts.errors import UnwritableOutput
 
 
 @contextmanager
-def open_atomic(path: Path, *, force: bool, forbidden: Collection[Path] = ()) -> Iterator[BinaryIO]:
-    """Open a temporary file beside ``path`` that takes its name when the block ends well.
+def path_atomic(
+    path: Path, *, force: bool, forbidden: Collection[Path] = (), suffix: str = ".part"
+) -> Iterator[Path]:
+    """Make an empty temporary file beside ``path`` that takes its name when the block ends well.
 
-    The file (readable, seekable, ``.name`` is its path) is flushed to the disk before it is
-    renamed. Whatever ends the block early (an error, Ctrl-C) removes it. A file that appears under
-    the name meanwhile is not overwritten without ``force``. Missing folders are made.
+    The file is flushed to the disk before it is renamed. Whatever ends the block early (an error,
+    Ctrl-C) removes it. A file that appears under the name meanwhile is not overwritten without
+    ``force``. Missing folders are made.
 
     Args:
         path: where the result goes.
         force: replace a file of that name.
         forbidden: files that are never replaced, whatever they are called here: the inputs, and
             what this run has written.
+        suffix: ending of the temporary file, for those who write files by name.
 
     Raises:
         UnwritableOutput: ``path`` is forbidden, exists without ``force``, is a folder, or the
             system refuses (no space, no permission ...); the message says what to do.
     """
-    temporary = path.parent / f".faceparts-{secrets.token_hex(8)}.part"
+    temporary = path.parent / f".faceparts-{secrets.token_hex(8)}{suffix}"
     try:
         with _system_errors(path):
             _check_free(path, force, forbidden)
             path.parent.mkdir(parents=True, exist_ok=True)
             # not tempfile: that makes files for the owner alone, where the umask should rule
-            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY, 0o666)
-            file = os.fdopen(handle, "w+b")
-        try:
-            yield file
-            with _system_errors(path):
-                file.flush()
-                os.fsync(file.fileno())
-        finally:
-            with suppress(OSError):  # buffered bytes of a full disk; the file goes anyway
-                file.close()
+            os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY, 0o666))
+        yield temporary
         with _system_errors(path):
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
             _check_free(path, force)
             _give_name(temporary, path, force)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_atomic(path: Path, *, force: bool, forbidden: Collection[Path] = ()) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``path`` that takes its name when the block ends well.
+
+    The file is readable and seekable, and ``.name`` is its path; the rest is as in `path_atomic`.
+
+    Raises:
+        UnwritableOutput: as `path_atomic`.
+    """
+    with path_atomic(path, force=force, forbidden=forbidden) as temporary:
+        with _system_errors(path):
+            file = os.fdopen(os.open(temporary, os.O_RDWR | _O_BINARY), "w+b")
+        try:
+            yield file
+            with _system_errors(path):
+                file.flush()
+        finally:
+            with suppress(OSError):  # buffered bytes of a full disk; the file goes anyway
+                file.close()
 
 
 def write_atomic(path: Path, data: bytes, *, force: bool, forbidden: Collection[Path] = ()) -> None:

@@ -19,16 +19,19 @@ from pathlib import Path, PurePosixPath
 from faceparts._headers import one_line
 from faceparts.errors import UsageError
 from faceparts.images import READ_ONLY_SUFFIXES, SUFFIXES
-from faceparts.streams._atomic import open_atomic, write_atomic
+from faceparts.streams._atomic import open_atomic, path_atomic, write_atomic
 
 __all__ = [
     "PICTURE_SUFFIXES",
     "REPORT_NAME",
+    "VIDEO_SUFFIXES",
     "InputFile",
     "find_inputs",
+    "is_video",
     "list_inputs",
     "open_atomic",
     "output_path",
+    "path_atomic",
     "write_atomic",
 ]
 
@@ -48,6 +51,14 @@ PICTURE_SUFFIXES = frozenset(
 )
 """What is taken from inside folders. Most of the later ones cannot be read: they are refused by
 name, one error each, because a photo that is silently left out is worse than an error."""
+
+VIDEO_SUFFIXES = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".wmv", ".asf"),
+        *(".mpg", ".mpeg", ".m2v", ".mts", ".m2ts", ".flv", ".ogv"),
+    )
+)
+"""What is taken for a video by its name, where videos are asked for."""
 
 _STDIN_STEM = "stdin"
 
@@ -69,6 +80,11 @@ class InputFile:
     key: str
 
 
+def is_video(path: Path | None) -> bool:
+    """Whether a file is a video by its name."""
+    return path is not None and path.suffix.lower() in VIDEO_SUFFIXES
+
+
 def find_inputs(
     arguments: Sequence[str], *, out_dir: Path | None, recursive: bool = True
 ) -> list[InputFile]:
@@ -77,7 +93,7 @@ def find_inputs(
 
 
 def list_inputs(
-    arguments: Sequence[str], *, out_dir: Path | None, recursive: bool = True
+    arguments: Sequence[str], *, out_dir: Path | None, recursive: bool = True, videos: bool = False
 ) -> tuple[list[InputFile], dict[str, int]]:
     """Expand the arguments of a command line into pictures.
 
@@ -96,6 +112,7 @@ def list_inputs(
         arguments: as the user gave them.
         out_dir: where results will go; ``None`` if they go nowhere.
         recursive: enter folders inside folders.
+        videos: take videos from folders and patterns too (`VIDEO_SUFFIXES`).
 
     Returns:
         Inputs in the order of the arguments, inside a folder sorted by path; at least one. And how
@@ -108,16 +125,18 @@ def list_inputs(
     found: list[_Found] = []
     missing = []
     passed: Counter[str] = Counter()
+    wanted = PICTURE_SUFFIXES | VIDEO_SUFFIXES if videos else PICTURE_SUFFIXES
     for argument in arguments:
         if argument == "-":
             found.append((None, Path()))
         elif argument and os.path.lexists(argument):
             path = Path(argument)
             base = path if path.is_dir() else path.parent
-            found += _expand(path, base, recursive, passed)
-        elif matches := _match(argument, passed):
+            found += _expand(path, base, recursive, wanted, passed)
+        elif matches := _match(argument, wanted, passed):
             base = _fixed_part(argument)
-            found += [pair for match in matches for pair in _expand(match, base, recursive, passed)]
+            for match in matches:
+                found += _expand(match, base, recursive, wanted, passed)
         else:
             missing.append(argument or "''")
     if missing:
@@ -125,8 +144,10 @@ def list_inputs(
     chosen, results = _without_results(_without_repeats(found), out_dir)
     if not chosen:
         told = ", ".join(f"{count} {reason}" for reason, count in results.items())
-        why = f"; left out {told}" if told else f"; looked for {_wanted_suffixes()}"
-        raise UsageError(f"no pictures in: {', '.join(arguments) or 'no arguments'}{why}")
+        why = f"; left out {told}" if told else f"; looked for {_told(wanted)}"
+        raise UsageError(
+            f"no pictures{' or videos' * videos} in: {', '.join(arguments) or 'no arguments'}{why}"
+        )
     return _with_keys(chosen), dict(passed) | results
 
 
@@ -156,7 +177,8 @@ def output_path(item: InputFile, out_dir: Path, *, suffix: str) -> Path:
     if key.is_absolute() or ".." in key.parts or not key.name:
         raise ValueError(f"key: got {item.key!r}, wanted a relative path without '..'")
     own = key.suffix.lower()
-    if own in _same_kind(suffix) and PurePosixPath(key.stem).suffix.lower() not in PICTURE_SUFFIXES:
+    before = PurePosixPath(key.stem).suffix.lower()
+    if own in _same_kind(suffix) and before not in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
         return out_dir / key
     return out_dir / key.with_name(key.name + suffix)
 
@@ -170,12 +192,12 @@ def _same_kind(suffix: str) -> tuple[str, ...]:
     return next((known for known in SUFFIXES.values() if suffix in known), (suffix,))
 
 
-def _looks_like_picture(name: str) -> bool:
-    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+def _is_named_so(name: str, wanted: frozenset[str]) -> bool:
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in wanted
 
 
-def _wanted_suffixes() -> str:
-    return " ".join(sorted(_READABLE_SUFFIXES))
+def _told(wanted: frozenset[str]) -> str:
+    return " ".join(sorted((wanted - PICTURE_SUFFIXES) | set(_READABLE_SUFFIXES)))
 
 
 def _is_file(path: Path) -> bool:
@@ -186,16 +208,22 @@ def _is_file(path: Path) -> bool:
         return True
 
 
-def _expand(path: Path, base: Path, recursive: bool, passed: Counter[str]) -> list[_Found]:
+def _expand(
+    path: Path, base: Path, recursive: bool, wanted: frozenset[str], passed: Counter[str]
+) -> list[_Found]:
     """Files of one existing path, each with the folder that its key starts at."""
-    files = _walk(path, recursive, set(), passed) if path.is_dir() else [path]
+    files = _walk(path, recursive, set(), wanted, passed) if path.is_dir() else [path]
     return [(file, base) for file in files]
 
 
 def _walk(
-    folder: Path, recursive: bool, seen: set[tuple[int, int]], passed: Counter[str]
+    folder: Path,
+    recursive: bool,
+    seen: set[tuple[int, int]],
+    wanted: frozenset[str],
+    passed: Counter[str],
 ) -> Iterator[Path]:
-    """Pictures in a folder, sorted; a folder that was seen before is not entered again.
+    """Inputs in a folder, sorted; a folder that was seen before is not entered again.
 
     Counts in ``passed`` what is no picture, by reason; not among results of an earlier run.
     """
@@ -216,19 +244,19 @@ def _walk(
             if recursive and entry.name.startswith("."):
                 passed["hidden folder"] += 1
             elif recursive:
-                yield from _walk(entry, recursive, seen, passed)
-        elif _is_picture(entry, passed):
+                yield from _walk(entry, recursive, seen, wanted, passed)
+        elif _is_input(entry, wanted, passed):
             yield entry
 
 
-def _is_picture(path: Path, passed: Counter[str]) -> bool:
+def _is_input(path: Path, wanted: frozenset[str], passed: Counter[str]) -> bool:
     """Whether a file in a folder is an input; counts why not, where somebody might ask."""
     name = path.name
     if name.startswith("."):
-        if _looks_like_picture(name.lstrip(".")):
+        if _is_named_so(name.lstrip("."), wanted):
             passed["hidden"] += 1
         return False
-    if _looks_like_picture(name):
+    if _is_named_so(name, wanted):
         return _is_file(path)
     ending = one_line(PurePosixPath(name).suffix.lower()) or "no ending"
     passed[f"no picture by its name ({ending})"] += 1
@@ -244,7 +272,7 @@ def _fixed_part(pattern: str) -> Path:
     return Path(*takewhile(lambda part: not _is_magic(part), Path(pattern).parts))
 
 
-def _match(pattern: str, passed: Counter[str]) -> list[Path]:
+def _match(pattern: str, wanted: frozenset[str], passed: Counter[str]) -> list[Path]:
     """Folders and pictures that fit a pattern, sorted; ``**`` does not follow links."""
     if not _is_magic(pattern) or "\0" in pattern:
         return []
@@ -255,7 +283,7 @@ def _match(pattern: str, passed: Counter[str]) -> list[Path]:
         path
         for path in base.glob("/".join(rest))
         if not any(part.startswith(".") for part in path.parts[len(base.parts) :])
-        and (os.path.isdir(path) or _is_picture(path, passed))
+        and (os.path.isdir(path) or _is_input(path, wanted, passed))
     )
 
 

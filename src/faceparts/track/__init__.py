@@ -1,0 +1,1 @@
+"""Heads across the frames of a video: linked into tracks, with their gaps filled."""

@@ -1,0 +1,141 @@
+"""A video in, a video out in which no face can be recognised: two passes over its frames.
+
+First every frame is looked at for heads, and they are linked (`faceparts.track`). Then each frame
+is read again, the heads that were found and those that must have been there between, before and
+after are parsed and hidden, and it is written. Memory is needed for the heads, not for the frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from faceparts.errors import UnreadableVideo
+from faceparts.streams.video import VideoReader, VideoWriter, repeats, steady_fps
+from faceparts.track.fill import SOURCE, fill
+from faceparts.track.link import Track, link
+from faceparts.types import Face, Head, Image
+
+MEMORY_S = 2.0
+"""A head that is missed so long and found again where it was is hidden in between."""
+
+HOLD_S = 0.5
+"""So long a head is hidden before it was first and after it was last seen."""
+
+Detect = Callable[[Image], Sequence[Head]]
+Segment = Callable[[Image, Sequence[Head]], list[Face]]
+Effect = Callable[[Image, Sequence[Face]], Image]
+Each = Callable[[int], object]
+"""Called with the number of each frame that is done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the first pass found.
+
+    Args:
+        times_s: of all frames.
+        fps: frames a second, constant.
+        tracks: the heads over time.
+        doubtful: how many tracks were left out because they never were sure enough.
+    """
+
+    times_s: tuple[float, ...]
+    fps: float
+    tracks: tuple[Track, ...]
+    doubtful: int = 0
+
+    @cached_property
+    def heads(self) -> list[tuple[Head, ...]]:
+        """Heads of each frame, those that were not found included."""
+        hold = math.ceil(HOLD_S * self.fps)
+        return fill(self.tracks, len(self.times_s), hold=hold)
+
+    @property
+    def filled(self) -> int:
+        """How many heads were put into frames in which nobody found them."""
+        return sum(head.source == SOURCE for heads in self.heads for head in heads)
+
+    def told(self) -> dict[str, Any]:
+        """For a report: plain numbers, times in seconds."""
+        times = self.times_s
+        return {
+            "frames": len(times),
+            "fps": self.fps,
+            "duration_s": round(len(times) / self.fps, 3),
+            "frames_without_heads": sum(not heads for heads in self.heads),
+            "heads_filled_in": self.filled,
+            "tracks_left_out": self.doubtful,
+            "tracks": [
+                {
+                    "from_s": round(times[track.frames[0]], 3),
+                    "to_s": round(times[track.frames[-1]], 3),
+                    "frames": len(track.frames),
+                    "best_score": round(track.best.score, 4),
+                }
+                for track in self.tracks
+            ],
+        }
+
+
+def look(
+    reader: VideoReader, detect: Detect, *, sure_score: float = 0.0, each: Each = lambda _: None
+) -> Seen:
+    """First pass: find the heads of all frames, and link them.
+
+    Args:
+        sure_score: a track counts, with its weakest sights, if one of them has this score:
+            hysteresis, as in Canny, "A Computational Approach to Edge Detection", 1986.
+        each: called after each frame.
+
+    Raises:
+        UnreadableVideo: see `VideoReader`.
+    """
+    found, times = list[Sequence[Head]](), list[float]()
+    for number, frame in enumerate(reader):
+        found.append(tuple(detect(frame.image)))
+        times.append(frame.time_s)
+        each(number)
+    fps = steady_fps(times, reader.info.fps)
+    tracks = link(found, memory=math.ceil(MEMORY_S * fps))
+    sure = tuple(track for track in tracks if track.best.score >= sure_score)
+    return Seen(tuple(times), fps, sure, len(tracks) - len(sure))
+
+
+def changed(
+    reader: VideoReader, seen: Seen, segment: Segment, effect: Effect
+) -> Iterator[tuple[Image, tuple[Face, ...]]]:
+    """Second pass: every frame after the effect, and the faces that it was applied to.
+
+    Raises:
+        UnreadableVideo: the file has another number of frames than before, or see `VideoReader`.
+    """
+    number = 0
+    for number, frame in enumerate(reader, 1):
+        if number > len(seen.heads):
+            break
+        faces = tuple(segment(frame.image, seen.heads[number - 1]))
+        yield effect(frame.image, faces), faces
+    if number != len(seen.heads):
+        raise UnreadableVideo(
+            f"{reader.path}: {number} frames, {len(seen.heads)} a moment ago; is it being written?"
+        )
+
+
+def write(
+    path: Path, seen: Seen, images: Iterable[Image], size_wh: tuple[int, int], each: Each
+) -> None:
+    """Write the frames at their times into a new file; see `VideoWriter`.
+
+    Raises:
+        UnwritableOutput: see `VideoWriter`.
+    """
+    times = repeats(seen.times_s, seen.fps)
+    with VideoWriter(path, seen.fps, size_wh) as writer:
+        for number, (image, count) in enumerate(zip(images, times, strict=True)):
+            writer.write(image, count)
+            each(number)
