@@ -97,6 +97,7 @@ class Tally:
     changed_outside_px: int = 0
     known_px: int = 0
     seconds: float = 0.0
+    clips: int = 0
 
     def add(self, scene: Scene, black: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         """Score one photo; ``black`` is (H, W) bool: what was covered."""
@@ -116,6 +117,8 @@ class Tally:
         """Plain numbers, over all sizes and by size."""
         sizes, covered, pixels = map(np.array, (self.sizes_px, self.covered, self.pixels))
         out: dict[str, Any] = {"seconds": round(self.seconds, 1)}
+        if self.clips:
+            out["clips"] = self.clips
         if self.known_px:
             out["changed_outside"] = round(self.changed_outside_px / self.known_px, 4)
         for low, high in ((0.0, float("inf")), *SIZES_PX):
@@ -150,7 +153,7 @@ def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
             long_hair=False,
         )
     if not args.no_deface:
-        tools["deface"] = _install_deface(args.bench_env)
+        tools["deface"] = install_deface(args.bench_env)
     if not tools:
         sys.exit("nothing to measure: --no-ours and --no-deface together")
     results: dict[str, Any] = {name: {} for name in tools}
@@ -162,9 +165,9 @@ def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
             for name, tool in tools.items():
                 start = time.perf_counter()
                 if name == "deface":
-                    hidden = _hide_by_deface(tool, [s.image for s in some])
+                    hidden = hide_by_deface(tool, [s.image for s in some])
                 else:
-                    effect = _effect("head" if set_name == "scut_head" else "face")
+                    effect = hiding_effect("head" if set_name == "scut_head" else "face")
                     hidden = [effect(s.image, tool.parse(s.image)) for s in some]
                 tallies[name].seconds += time.perf_counter() - start
                 for scene, after in zip(some, hidden, strict=True):
@@ -174,7 +177,7 @@ def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
     return results
 
 
-def _effect(what: str) -> Any:
+def hiding_effect(what: str) -> Any:
     return folder.load("faceparts.effects", "solid").EFFECT(what=what, color="black")
 
 
@@ -184,7 +187,7 @@ def _batches(scenes: Any, size: int) -> Any:
         yield [Scene(s.key, np.maximum(s.image, 1), s.faces, s.complete) for s in some if s.faces]
 
 
-def _install_deface(place: Path) -> Path:
+def install_deface(place: Path) -> Path:
     """The program ``deface`` in an environment of its own."""
     program = place / "bin" / "deface"
     if not program.is_file():
@@ -198,7 +201,7 @@ def _install_deface(place: Path) -> Path:
     return program
 
 
-def _hide_by_deface(program: Path, images: Sequence[Image]) -> list[Image]:
+def hide_by_deface(program: Path, images: Sequence[Image]) -> list[Image]:
     """Run deface on PNG files in a temporary folder."""
     with tempfile.TemporaryDirectory() as temporary:
         paths = [Path(temporary) / f"{i:04d}.png" for i in range(len(images))]

@@ -118,6 +118,15 @@ def test_ends_are_held() -> None:
     assert len(fill([Track((3,), once)], 4, hold=9)) == 4  # not beyond the ends
 
 
+def test_what_never_was_sure_is_hidden_where_it_was_found_alone() -> None:
+    weak = head(0.0, score=0.39)
+    heads = fill([Track((1, 3), (weak, weak))], 5, hold=2, sure_score=0.4)
+    assert [len(frame) for frame in heads] == [0, 1, 0, 1, 0]
+    assert [len(f) for f in fill([Track((1, 3), (weak, weak))], 5, hold=2, sure_score=0.39)] == [
+        1
+    ] * 5
+
+
 def test_the_best_sight_of_a_track() -> None:
     heads = (head(0.0, score=0.2), head(0.0, score=0.7), head(0.0, score=0.5))
     assert Track((0, 1, 2), heads).best is heads[1]

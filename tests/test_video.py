@@ -104,13 +104,14 @@ def test_a_track_that_never_was_sure_does_not_count(tmp_path: Path) -> None:
 
     def detect(_: Image) -> list[Head]:
         score = next(scores)
-        weak = Head((40, 0, 50, 10), 0.39, Head.no_points())
+        weak = Head((40, 0, 50, 10), 0.29, Head.no_points())
         return [Head((5, 5, 25, 25), score, Head.no_points()), weak] if score else [weak]
 
     reader = VideoReader(make_video(tmp_path / "a.avi", numbered(4), FPS))
     seen = look(reader, detect, sure_score=0.4)
     assert [track.frames for track in seen.tracks] == [(0, 1, 2, 3)]
     assert seen.told()["tracks_left_out"] == 1
+    assert seen.sure_score == 0.4
     scores = iter([0.2] * 4)
     everything = look(reader, detect)
-    assert (len(everything.tracks), everything.doubtful) == (2, 0)
+    assert (len(everything.tracks), everything.left_out) == (2, 0)

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from faceparts.api import hide, parse
+    from faceparts.api import hide, hide_video, parse
     from faceparts.errors import FacePartsError
     from faceparts.parse import FaceParser
     from faceparts.types import (
@@ -44,10 +44,11 @@ __all__ = [
     "Segmenter",
     "__version__",
     "hide",
+    "hide_video",
     "parse",
 ]
 
-_HOMES = {"FaceParser": "parse", "FacePartsError": "errors", "hide": "api"}
+_HOMES = {"FaceParser": "parse", "FacePartsError": "errors", "hide": "api", "hide_video": "api"}
 
 
 def __getattr__(name: str) -> object:

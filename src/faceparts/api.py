@@ -1,4 +1,4 @@
-"""The two functions for a person with a photo: `parse` and `hide`."""
+"""The functions for a person with a photo or a video: `parse`, `hide` and `hide_video`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pil
 
-from faceparts import folder
+from faceparts import folder, video
 from faceparts._values import require_range
+from faceparts.detect._union import open_detector
 from faceparts.effects import HIDING
 from faceparts.errors import UsageError
 from faceparts.images import (
@@ -27,6 +28,8 @@ from faceparts.images import (
     to_rgb,
 )
 from faceparts.parse import FaceParser, parse_translucent
+from faceparts.streams.files import path_atomic
+from faceparts.streams.video import OUT_SUFFIX, VideoReader
 from faceparts.types import Face, HeadDetector, Image, Segmenter
 
 Source = NDArray[np.uint8] | Pil.Image | bytes | str | Path
@@ -211,6 +214,78 @@ def hide(
     if picture.icc:
         drawn.info["icc_profile"] = picture.icc
     return drawn
+
+
+def hide_video(
+    source: str | Path,
+    target: str | Path,
+    *,
+    effect: str = "solid",
+    what: str = "face",
+    keep: str = "",
+    min_score: float | None = None,
+    turned: bool = True,
+    detector: HeadDetector | str = "headnet",
+    detector_weights: str | Path | None = None,
+    force: bool = False,
+    **effect_fields: Any,
+) -> dict[str, Any]:
+    """Hide every face in a video; what is written has no sound.
+
+    A head counts in every frame in which it scores half of the detector's threshold, if it comes
+    near the whole of it (`faceparts.video.DOUBT_SHARE`) in one of them. If it reaches it, it is
+    hidden in frames in between in which it was missed for up to `faceparts.video.MEMORY_S` seconds,
+    and `faceparts.video.HOLD_S` seconds before and after.
+
+    Args:
+        source: a video file.
+        target: a name that ends with ``.mp4``; there whole or not at all.
+        effect, what, keep, turned, detector, detector_weights, effect_fields: see `hide`.
+        min_score: heads count from this score on, whatever they score in other frames.
+        force: replace a file of that name.
+
+    Returns:
+        Frames, rate, and what was seen when, as the command line's report tells it.
+
+    Raises:
+        UnreadableVideo: the file is missing, damaged, cut off, or no video.
+        UnwritableOutput: the target is the source, exists without ``force``, or cannot be written.
+        UsageError, UnknownName, BadWeights: see `hide`.
+
+    Example::
+
+        faceparts.hide_video("interview.mov", "hidden.mp4", what="head")
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix.lower() != OUT_SUFFIX:
+        raise UsageError(f"{target}: videos are written as MP4; give a name that ends with .mp4")
+    hiding = _make_effect(effect, what=what, keep=keep, **effect_fields)
+    usual = 0.0
+    if isinstance(detector, str):
+        opened = open_detector(
+            detector,
+            detector_weights,
+            threads=None,
+            device="cpu",
+            precision="auto",
+            min_score=None if min_score is None else require_range("min_score", min_score, 0, 1),
+            min_score_share=HIDE_SCORE_SHARE,
+            turned=turned,
+            cut=True,
+        )
+        if min_score is None and isinstance(opened.min_score, float):
+            usual = opened.min_score / HIDE_SCORE_SHARE
+        parser = FaceParser(opened.detector, long_hair=False)
+    else:
+        parser = FaceParser(
+            detector, detector_weights=detector_weights, min_score=min_score, long_hair=False
+        )
+    with path_atomic(target, force=force, forbidden=[source], suffix=OUT_SUFFIX) as temporary:
+        reader = VideoReader(source)
+        seen = video.look(reader, parser.detect, sure_score=usual)
+        frames = (image for image, _ in video.changed(reader, seen, parser.segment, hiding))
+        video.write(temporary, seen, frames, reader.info.size_wh)
+    return seen.told()
 
 
 def _make_effect(name: str, **values: Any) -> Any:

@@ -26,6 +26,9 @@ MEMORY_S = 2.0
 HOLD_S = 0.5
 """So long a head is hidden before it was first and after it was last seen."""
 
+DOUBT_SHARE = 0.75
+"""Heads count if they reach this share of the sure score once; below it they are left out."""
+
 Detect = Callable[[Image], Sequence[Head]]
 Segment = Callable[[Image, Sequence[Head]], list[Face]]
 Effect = Callable[[Image, Sequence[Face]], Image]
@@ -41,19 +44,22 @@ class Seen:
         times_s: of all frames.
         fps: frames a second, constant.
         tracks: the heads over time.
-        doubtful: how many tracks were left out because they never were sure enough.
+        sure_score: heads that reach it once are hidden where they were missed, too.
+        left_out: how many tracks do not count because they never came near it.
     """
 
     times_s: tuple[float, ...]
     fps: float
     tracks: tuple[Track, ...]
-    doubtful: int = 0
+    sure_score: float = 0.0
+    left_out: int = 0
 
     @cached_property
     def heads(self) -> list[tuple[Head, ...]]:
         """Heads of each frame, those that were not found included."""
         hold = math.ceil(HOLD_S * self.fps)
-        return fill(self.tracks, len(self.times_s), hold=hold)
+        count = len(self.times_s)
+        return fill(self.tracks, count, hold=hold, sure_score=self.sure_score)
 
     @property
     def filled(self) -> int:
@@ -69,7 +75,7 @@ class Seen:
             "duration_s": round(len(times) / self.fps, 3),
             "frames_without_heads": sum(not heads for heads in self.heads),
             "heads_filled_in": self.filled,
-            "tracks_left_out": self.doubtful,
+            "tracks_left_out": self.left_out,
             "tracks": [
                 {
                     "from_s": round(times[track.frames[0]], 3),
@@ -88,8 +94,9 @@ def look(
     """First pass: find the heads of all frames, and link them.
 
     Args:
-        sure_score: a track counts, with its weakest sights, if one of them has this score:
-            hysteresis, as in Canny, "A Computational Approach to Edge Detection", 1986.
+        sure_score: a track counts, with its weakest sights, if one of them comes near this score
+            (`DOUBT_SHARE`), and is filled in if one reaches it: hysteresis, as in Canny, "A
+            Computational Approach to Edge Detection", 1986.
         each: called after each frame.
 
     Raises:
@@ -102,8 +109,8 @@ def look(
         each(number)
     fps = steady_fps(times, reader.info.fps)
     tracks = link(found, memory=math.ceil(MEMORY_S * fps))
-    sure = tuple(track for track in tracks if track.best.score >= sure_score)
-    return Seen(tuple(times), fps, sure, len(tracks) - len(sure))
+    counted = tuple(t for t in tracks if t.best.score >= DOUBT_SHARE * sure_score)
+    return Seen(tuple(times), fps, counted, sure_score, len(tracks) - len(counted))
 
 
 def changed(
@@ -127,7 +134,11 @@ def changed(
 
 
 def write(
-    path: Path, seen: Seen, images: Iterable[Image], size_wh: tuple[int, int], each: Each
+    path: Path,
+    seen: Seen,
+    images: Iterable[Image],
+    size_wh: tuple[int, int],
+    each: Each = lambda _: None,
 ) -> None:
     """Write the frames at their times into a new file; see `VideoWriter`.
 

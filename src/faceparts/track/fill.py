@@ -15,7 +15,9 @@ GROWN = 0.25
 """Boxes of heads that were not found are so much wider and higher: nobody knows how they moved."""
 
 
-def fill(tracks: Sequence[Track], count: int, *, hold: int) -> list[tuple[Head, ...]]:
+def fill(
+    tracks: Sequence[Track], count: int, *, hold: int, sure_score: float = 0.0
+) -> list[tuple[Head, ...]]:
     """The heads of every frame: those found, and those that must have been there.
 
     Between two sights of a head its box moves evenly. Before the first and after the last of them
@@ -26,6 +28,7 @@ def fill(tracks: Sequence[Track], count: int, *, hold: int) -> list[tuple[Head, 
         tracks: from `link`.
         count: number of frames.
         hold: how many frames a head stays before and after it was seen.
+        sure_score: nothing is filled in for tracks of which no sight has this score.
 
     Returns:
         ``count`` tuples; found heads come first, in the order of the tracks.
@@ -35,6 +38,8 @@ def fill(tracks: Sequence[Track], count: int, *, hold: int) -> list[tuple[Head, 
     for track in tracks:
         for number, head in zip(track.frames, track.heads, strict=True):
             found[number].append(head)
+        if track.best.score < sure_score:
+            continue
         for (before, start), (after, end) in pairwise(zip(track.frames, track.heads, strict=True)):
             for number in range(before + 1, after):
                 filled[number].append(_between(start, end, (number - before) / (after - before)))
