@@ -207,6 +207,28 @@ def test_what_never_was_sure_counts_only_on_request(
         assert shown > 200
 
 
+def test_frames_with_nothing_hidden_are_told_of(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty frames of ten a second: seen at the beginning, and once more far too late."""
+    make_video(tmp_path / "a.avi", clip(1) * 40, 10.0)
+    real, calls = change.open_parser, iter(range(100))
+
+    def forgetful(*arguments: Any, **options: Any) -> Any:
+        opened = real(*arguments, **options)
+
+        def detect(image: Image) -> Any:
+            return opened.detect(image) if next(calls) in (0, 30) else []
+
+        return replace(opened, detect=detect)
+
+    monkeypatch.setattr(change, "open_parser", forgetful)
+    done = hide(net, tmp_path / "a.avi", "-o", tmp_path / "out")
+    assert done.code == 0
+    wanted = "a.avi: nothing hidden in 23 of 40 frames, look at them: 0.6 to 2.4 s, 3.6 to 3.9 s"
+    assert wanted in done.err
+
+
 def test_one_video_to_standard_output_is_refused(net: Path, mixed: Path) -> None:
     done = hide(net, mixed / "c.AVI", "-o", "-")
     assert (done.code, done.out) == (2, b"")

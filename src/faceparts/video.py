@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,15 @@ class Seen:
         """How many heads were put into frames in which nobody found them."""
         return sum(head.source == SOURCE for heads in self.heads for head in heads)
 
+    def _bare(self) -> list[list[float]]:
+        """From when to when no head is in the frames."""
+        spans: list[list[float]] = []
+        runs = groupby(zip(self.times_s, self.heads, strict=True), lambda one: not one[1])
+        for is_bare, run in runs:
+            times = [round(time, 3) for time, _ in run]
+            spans += [[times[0], times[-1]]] if is_bare else []
+        return spans
+
     def told(self) -> dict[str, Any]:
         """For a report: plain numbers, times in seconds."""
         times = self.times_s
@@ -74,6 +84,7 @@ class Seen:
             "fps": self.fps,
             "duration_s": round(len(times) / self.fps, 3),
             "frames_without_heads": sum(not heads for heads in self.heads),
+            "without_heads_s": self._bare(),
             "heads_filled_in": self.filled,
             "tracks_left_out": self.left_out,
             "tracks": [

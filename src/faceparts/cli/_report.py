@@ -186,7 +186,22 @@ def warnings_of(done: Mapping[str, Any]) -> list[str]:
     if bare and done["verb"] == "hide":
         more = f" and {len(bare) - _NAMED} more (see the report)" if len(bare) > _NAMED else ""
         lines.append(f"nothing hidden, look at them: {', '.join(bare[:_NAMED])}{more}")
+    if done["verb"] == "hide":
+        lines += [line for p in done["pictures"] if (line := _bare_frames(p))]
     return lines
+
+
+def _bare_frames(entry: Mapping[str, Any]) -> str:
+    """When there is nothing hidden in a video that has heads; empty if there is no such time."""
+    video = entry.get("video", {})
+    if entry["status"] != "ok" or not (spans := video.get("without_heads_s")):
+        return ""
+    times = ", ".join(f"{start:.1f} to {end:.1f} s" for start, end in spans[:_NAMED])
+    more = f" and {len(spans) - _NAMED} times more" if len(spans) > _NAMED else ""
+    return (
+        f"{entry['input']}: nothing hidden in {video['frames_without_heads']} of "
+        f"{video['frames']} frames, look at them: {times}{more}"
+    )
 
 
 def _number(value: float) -> float | None:

@@ -182,7 +182,7 @@ class Session:
             return write(frame, image, found)
 
         films = [item for item in todo if videos is not None and is_video(item.path)]
-        stills = [item for item in todo if item not in films]
+        stills = [item for item in todo if videos is None or not is_video(item.path)]
 
         def read_film(item: InputFile) -> Frame:
             self.results.refuse_existing(outputs.get(item.key, ()))
