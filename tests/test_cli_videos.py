@@ -193,7 +193,7 @@ def test_what_never_was_sure_counts_only_on_request(
         return replace(opened, detect=Weak(opened.detect).detect, min_score=0.2)
 
     monkeypatch.setattr(change, "open_parser", weak)
-    done = hide(net, mixed / "c.AVI", "-o", tmp_path / "out", *asked)
+    done = hide(net, mixed / "c.AVI", "-o", tmp_path / "out", "--no-turned", *asked)
     entry = report_of(tmp_path / "out")["pictures"][0]
     red = clip(1)[0][..., 0] > 0
     shown = read_video(tmp_path / "out" / "c.AVI.mp4")[0][red].max()
@@ -223,8 +223,9 @@ def test_frames_with_nothing_hidden_are_told_of(
         return replace(opened, detect=detect)
 
     monkeypatch.setattr(change, "open_parser", forgetful)
-    done = hide(net, tmp_path / "a.avi", "-o", tmp_path / "out")
+    done = hide(net, tmp_path / "a.avi", "-o", tmp_path / "out", "--no-turned")
     assert done.code == 0
+    assert "(1 of them a video)" in done.err
     wanted = "a.avi: nothing hidden in 23 of 40 frames, look at them: 0.6 to 2.4 s, 3.6 to 3.9 s"
     assert wanted in done.err
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +116,19 @@ def test_a_track_that_never_was_sure_does_not_count(tmp_path: Path) -> None:
     scores = iter([0.2] * 4)
     everything = look(reader, detect)
     assert (len(everything.tracks), everything.left_out) == (2, 0)
+
+
+def test_a_quicker_look_in_between(tmp_path: Path) -> None:
+    """Ten frames a second, five thorough looks: every second frame."""
+    thorough, quick = list[int](), list[int]()
+
+    def count(looks: list[int]) -> Callable[[Image], list[Head]]:
+        def detect(image: Image) -> list[Head]:
+            looks.append(round((float(image.mean()) - 10) / 4))
+            return []
+
+        return detect
+
+    reader = VideoReader(make_video(tmp_path / "a.avi", numbered(7), FPS))
+    look(reader, count(thorough), between=count(quick))
+    assert (thorough, quick) == ([0, 2, 4, 6], [1, 3, 5])

@@ -260,29 +260,35 @@ def hide_video(
     if target.suffix.lower() != OUT_SUFFIX:
         raise UsageError(f"{target}: videos are written as MP4; give a name that ends with .mp4")
     hiding = _make_effect(effect, what=what, keep=keep, **effect_fields)
-    usual = 0.0
+    usual, between = 0.0, None
     if isinstance(detector, str):
-        opened = open_detector(
-            detector,
-            detector_weights,
-            threads=None,
-            device="cpu",
-            precision="auto",
-            min_score=None if min_score is None else require_range("min_score", min_score, 0, 1),
-            min_score_share=HIDE_SCORE_SHARE,
-            turned=turned,
-            cut=True,
+        if min_score is not None:
+            min_score = require_range("min_score", min_score, 0, 1)
+        thorough, quick = (
+            open_detector(
+                detector,
+                detector_weights,
+                threads=None,
+                device="cpu",
+                precision="auto",
+                min_score=min_score,
+                min_score_share=HIDE_SCORE_SHARE,
+                turned=turns,
+                cut=True,
+            )
+            for turns in (turned, False)
         )
-        if min_score is None and isinstance(opened.min_score, float):
-            usual = opened.min_score / HIDE_SCORE_SHARE
-        parser = FaceParser(opened.detector, long_hair=False)
+        if min_score is None and isinstance(thorough.min_score, float):
+            usual = thorough.min_score / HIDE_SCORE_SHARE
+        between = quick.detector.detect if turned else None
+        parser = FaceParser(thorough.detector, long_hair=False)
     else:
         parser = FaceParser(
             detector, detector_weights=detector_weights, min_score=min_score, long_hair=False
         )
     with path_atomic(target, force=force, forbidden=[source], suffix=OUT_SUFFIX) as temporary:
         reader = VideoReader(source)
-        seen = video.look(reader, parser.detect, sure_score=usual)
+        seen = video.look(reader, parser.detect, between=between, sure_score=usual)
         frames = (image for image, _ in video.changed(reader, seen, parser.segment, hiding))
         video.write(temporary, seen, frames, reader.info.size_wh)
     return seen.told()

@@ -27,6 +27,9 @@ MEMORY_S = 2.0
 HOLD_S = 0.5
 """So long a head is hidden before it was first and after it was last seen."""
 
+LOOKS_A_SECOND = 5.0
+"""How often the thorough look is taken where there is a quicker one; gaps are filled anyway."""
+
 DOUBT_SHARE = 0.75
 """Heads count if they reach this share of the sure score once; below it they are left out."""
 
@@ -100,11 +103,17 @@ class Seen:
 
 
 def look(
-    reader: VideoReader, detect: Detect, *, sure_score: float = 0.0, each: Each = lambda _: None
+    reader: VideoReader,
+    detect: Detect,
+    *,
+    between: Detect | None = None,
+    sure_score: float = 0.0,
+    each: Each = lambda _: None,
 ) -> Seen:
     """First pass: find the heads of all frames, and link them.
 
     Args:
+        between: a quicker look, for all frames but `LOOKS_A_SECOND`; ``None`` = ``detect`` for all.
         sure_score: a track counts, with its weakest sights, if one of them comes near this score
             (`DOUBT_SHARE`), and is filled in if one reaches it: hysteresis, as in Canny, "A
             Computational Approach to Edge Detection", 1986.
@@ -114,8 +123,10 @@ def look(
         UnreadableVideo: see `VideoReader`.
     """
     found, times = list[Sequence[Head]](), list[float]()
+    step = max(1, round(reader.info.fps / LOOKS_A_SECOND)) if between else 1
     for number, frame in enumerate(reader):
-        found.append(tuple(detect(frame.image)))
+        one = between if between and number % step else detect
+        found.append(tuple(one(frame.image)))
         times.append(frame.time_s)
         each(number)
     fps = steady_fps(times, reader.info.fps)

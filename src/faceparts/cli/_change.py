@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from faceparts._alpha import flatten, veil
 from faceparts.cli._effects import effect_class, make_effect, try_out
 from faceparts.cli._options import STREAM, Common, Writing
-from faceparts.cli._parser import open_parser
+from faceparts.cli._parser import open_detector, open_parser
 from faceparts.cli._session import PictureFrame, emit, open_session, refuse_among
 from faceparts.cli._videos import OUT_SUFFIX, Videos
 from faceparts.effects._region import Hiding
@@ -140,10 +140,14 @@ def change(
                 [(contact_sheet, encode_picture(sheets.make_sheet(small), format=kind))]
             )
 
-    least, usual = parser.min_score, 0.0
-    if common.min_score is None and isinstance(least, float) and min_score_share > 0:
-        usual = least / min_score_share
-    films = Videos(parser, effect, session, targets, usual) if videos else None
+    films = None
+    if videos and any(is_video(item.path) for item in session.items):
+        least, usual, between = parser.min_score, 0.0, None
+        if common.min_score is None and isinstance(least, float) and min_score_share > 0:
+            usual = least / min_score_share
+        if turned:  # takes long, and how a video stands does not change from frame to frame
+            between = open_detector(common, min_score_share=min_score_share, cut=cut)[0].detect
+        films = Videos(parser, effect, session, targets, between, usual)
     return session.process(parser.parse, effect, planned, write, finish, find=find, videos=films)
 
 

@@ -168,7 +168,7 @@ def summary(done: Mapping[str, Any]) -> str:
         f"{counts['no_faces']} without, {counts['failed']} failed; {done['seconds']:.1f} s"
     )
     if videos := done["counts"]["videos"]:
-        text += f" ({videos} of them video{'s' * (videos != 1)})"
+        text += f" ({videos} of them {'a video' if videos == 1 else 'videos'})"
     if done["resumed"]:
         text += f" ({done['resumed']} of them done before)"
     return f"interrupted after {text}" if done["status"] == "interrupted" else text

@@ -17,7 +17,7 @@ from faceparts.run import Result
 from faceparts.streams.files import InputFile
 from faceparts.streams.video import OUT_SUFFIX, VideoReader
 from faceparts.types import Face, Frame, Head, Image
-from faceparts.video import Each, Seen, changed, look, write
+from faceparts.video import Detect, Each, Seen, changed, look, write
 
 __all__ = ["OUT_SUFFIX", "Videos"]
 
@@ -38,13 +38,14 @@ class Videos:
         effect: changes a frame.
         session: the run.
         targets: output file of every input.
-        sure_score: see `faceparts.video.look`.
+        between, sure_score: see `faceparts.video.look`.
     """
 
     parser: Opened
     effect: Callable[[Image, Sequence[Face]], Image]
     session: Session
     targets: Mapping[str, Path]
+    between: Detect | None
     sure_score: float
     _seen: dict[str, Seen] = field(default_factory=dict)
 
@@ -71,7 +72,13 @@ class Videos:
             UnreadableVideo: see `VideoReader`.
         """
         with _bar(frame, "looking for heads", shown) as each:
-            seen = look(frame.reader, self.parser.detect, sure_score=self.sure_score, each=each)
+            seen = look(
+                frame.reader,
+                self.parser.detect,
+                between=self.between,
+                sure_score=self.sure_score,
+                each=each,
+            )
         self._seen[frame.key] = seen
         return sorted((track.best for track in seen.tracks), key=lambda head: -head.score)
 
