@@ -236,6 +236,28 @@ def test_one_video_to_standard_output_is_refused(net: Path, mixed: Path) -> None
     assert "-o - takes a picture, got a video; use -o DIR" in done.err
 
 
+def test_effects_on_videos(net: Path, mixed: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    options = ("--detector", "whole", "--model", net)
+    shown = ("-o", tmp_path / "out", *options, "--contact-sheet", sheet)
+    done = call("apply", "overlay", mixed, *shown)
+    assert done.code == 0
+    assert files_of(tmp_path / "out") == [
+        "a.png",
+        "below/b.mp4",
+        "c.AVI.mp4",
+        "faceparts-report.json",
+    ]
+    before, after = clip(1)[0].astype(int), read_video(tmp_path / "out" / "c.AVI.mp4")[0]
+    red = before[..., 0] > 0
+    assert np.abs(after - before)[red].mean() > 20  # part colours
+    assert sheet.is_file()  # of the pictures alone
+    cut = call("apply", "cutout", mixed, "-o", tmp_path / "cut", *options)
+    assert (cut.code, files_of(tmp_path / "cut")) == (0, ["a.png", "faceparts-report.json"])
+    given = call("apply", "cutout", mixed / "c.AVI", "-o", tmp_path / "two", *options)
+    assert (given.code, "a video file" in given.err) == (1, True)
+
+
 def test_other_verbs_take_pictures_alone(net: Path, mixed: Path, tmp_path: Path) -> None:
     done = hide(net, mixed, "-o", tmp_path / "out", verb="segment")
     assert done.code == 0
@@ -243,7 +265,7 @@ def test_other_verbs_take_pictures_alone(net: Path, mixed: Path, tmp_path: Path)
     given = hide(net, mixed / "c.AVI", "-o", tmp_path / "two", verb="segment")
     assert given.code == 1
     assert "c.AVI" in given.err
-    assert "but a video file; only 'hide' takes videos" in given.err
+    assert "but a video file; only 'hide' and 'apply' take videos" in given.err
 
 
 def test_max_megapixels_counts_for_videos_too(

@@ -43,9 +43,15 @@ from stored_pictures import (
         (b"\0\0\0\x18ftypheic" + bytes(20), "damaged or unsupported picture"),
         (b"\0\0\0\x18ftypavif" + bytes(20), "damaged or unsupported picture"),
         (b"\0\0\0\x18ftypmsf1" + bytes(20), "damaged or unsupported picture"),
-        (b"\0\0\0\x18ftypisom" + bytes(20), "but a video file; only 'hide' takes videos"),
-        (b"\x1a\x45\xdf\xa3" + bytes(20), "but a video file; only 'hide' takes videos"),
-        (b"RIFF\0\0\0\0AVI LIST" + bytes(20), "but a video file; only 'hide' takes videos"),
+        (
+            b"\0\0\0\x18ftypisom" + bytes(20),
+            "but a video file; only 'hide' and 'apply' take videos",
+        ),
+        (b"\x1a\x45\xdf\xa3" + bytes(20), "but a video file; only 'hide' and 'apply' take videos"),
+        (
+            b"RIFF\0\0\0\0AVI LIST" + bytes(20),
+            "but a video file; only 'hide' and 'apply' take videos",
+        ),
         (b"\0\0\0\x18ftypcrx " + bytes(20), "but a camera raw (CR3) file; convert it first"),
         (b"FUJIFILMCCD-RAW 0201", "but a camera raw (RAF) file; convert it first"),
         (b"%PDF-1.7", "but a PDF file; convert it first"),

@@ -77,8 +77,10 @@ def test_nobody_for_too_long_is_not_filled_in(tmp_path: Path) -> None:
     reader = VideoReader(make_video(tmp_path / "a.avi", numbered(30), FPS))
     seen = look(reader, detect_but_not(range(1, 30)))  # type: ignore[arg-type]
     assert [len(heads) for heads in seen.heads] == [1] * 6 + [0] * 24  # half a second more
-    assert seen.told()["frames_without_heads"] == 24
-    assert seen.told()["without_heads_s"] == [[0.6, 2.9]]
+    seen = look(reader, detect_but_not(range(1, 30)), hold_s=0.2)  # type: ignore[arg-type]
+    assert [len(heads) for heads in seen.heads] == [1] * 3 + [0] * 27
+    assert seen.told()["frames_without_heads"] == 27
+    assert seen.told()["without_heads_s"] == [[0.3, 2.9]]
 
 
 def test_a_rate_that_varies_is_made_constant(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def sniff(head: bytes, name: str) -> str:
     if brands := _brands(head):
         return "AVIF" if brands & _AVIF_BRANDS else "HEIF"
     found = next((what for at, magic, what in _FOREIGN if head.startswith(magic, at)), None)
-    remedy = "only 'hide' takes videos" if found == "video" else "convert it first"
+    remedy = "only 'hide' and 'apply' take videos" if found == "video" else "convert it first"
     hint = f" but a {found} file; {remedy}" if found else ""
     raise UnreadableImage(f"{name}: {_WANTED}{hint}")
 

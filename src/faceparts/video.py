@@ -1,8 +1,9 @@
-"""A video in, a video out in which no face can be recognised: two passes over its frames.
+"""A video in, a video out in which the faces are hidden or changed: two passes over its frames.
 
 First every frame is looked at for heads, and they are linked (`faceparts.track`). Then each frame
 is read again, the heads that were found and those that must have been there between, before and
-after are parsed and hidden, and it is written. Memory is needed for the heads, not for the frames.
+after are parsed, an effect is applied to them, and the frame is written. Memory is needed for the
+heads, not for the frames.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Seen:
         times_s: of all frames.
         fps: frames a second, constant.
         tracks: the heads over time.
-        sure_score: heads that reach it once are hidden where they were missed, too.
+        sure_score: heads that reach it once count where they were missed, too.
+        hold_s: so long they count before they were first and after they were last seen.
         left_out: how many tracks do not count because they never came near it.
     """
 
@@ -56,12 +58,13 @@ class Seen:
     fps: float
     tracks: tuple[Track, ...]
     sure_score: float = 0.0
+    hold_s: float = HOLD_S
     left_out: int = 0
 
     @cached_property
     def heads(self) -> list[tuple[Head, ...]]:
         """Heads of each frame, those that were not found included."""
-        hold = math.ceil(HOLD_S * self.fps)
+        hold = math.ceil(self.hold_s * self.fps)
         count = len(self.times_s)
         return fill(self.tracks, count, hold=hold, sure_score=self.sure_score)
 
@@ -108,6 +111,7 @@ def look(
     *,
     between: Detect | None = None,
     sure_score: float = 0.0,
+    hold_s: float = HOLD_S,
     each: Each = lambda _: None,
 ) -> Seen:
     """First pass: find the heads of all frames, and link them.
@@ -117,6 +121,7 @@ def look(
         sure_score: a track counts, with its weakest sights, if one of them comes near this score
             (`DOUBT_SHARE`), and is filled in if one reaches it: hysteresis, as in Canny, "A
             Computational Approach to Edge Detection", 1986.
+        hold_s: see `Seen`.
         each: called after each frame.
 
     Raises:
@@ -132,7 +137,7 @@ def look(
     fps = steady_fps(times, reader.info.fps)
     tracks = link(found, memory=math.ceil(MEMORY_S * fps))
     counted = tuple(t for t in tracks if t.best.score >= DOUBT_SHARE * sure_score)
-    return Seen(tuple(times), fps, counted, sure_score, len(tracks) - len(counted))
+    return Seen(tuple(times), fps, counted, sure_score, hold_s, len(tracks) - len(counted))
 
 
 def changed(

@@ -41,7 +41,7 @@ def change(
     cut: bool = False,
     long_hair: bool = True,
     contact_sheet: Path | None = None,
-    videos: bool = False,
+    hold_s: float = 0.0,
 ) -> int:
     """Apply an effect to every picture and write the results.
 
@@ -51,7 +51,7 @@ def change(
         contact_sheet: file for all results small on one picture.
         min_score_share: factor on the detector's own threshold where ``--min-score`` is not given.
         turned, cut: see `FaceParser`.
-        videos: take videos too.
+        hold_s: see `faceparts.video.look`.
 
     Returns:
         The exit code.
@@ -72,6 +72,7 @@ def change(
             f"--format {writing.format}: cannot hold what {effect_name} makes transparent; "
             "wanted png, webp or tiff"
         )
+    videos = not has_alpha  # which a video cannot hold
     settings = {
         **asdict(writing),
         "effect": effect_name,
@@ -88,7 +89,8 @@ def change(
         require_apart(contact_sheet, common)
     on_sheet: set[str] = set()
     if contact_sheet is not None:
-        on_sheet = {session.items[i].key for i in sheets.choose(len(session.items))}
+        stills = [item.key for item in session.items if not is_video(item.path)]
+        on_sheet = {stills[i] for i in sheets.choose(len(stills))}
     small: list[tuple[str, Image]] = []
 
     def suffix_of(item: InputFile) -> str:
@@ -147,7 +149,7 @@ def change(
             usual = least / min_score_share
         if turned:  # takes long, and how a video stands does not change from frame to frame
             between = open_detector(common, min_score_share=min_score_share, cut=cut)[0].detect
-        films = Videos(parser, effect, session, targets, between, usual)
+        films = Videos(parser, effect, session, targets, between, usual, hold_s)
     return session.process(parser.parse, effect, planned, write, finish, find=find, videos=films)
 
 

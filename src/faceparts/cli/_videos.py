@@ -38,7 +38,7 @@ class Videos:
         effect: changes a frame.
         session: the run.
         targets: output file of every input.
-        between, sure_score: see `faceparts.video.look`.
+        between, sure_score, hold_s: see `faceparts.video.look`.
     """
 
     parser: Opened
@@ -47,6 +47,7 @@ class Videos:
     targets: Mapping[str, Path]
     between: Detect | None
     sure_score: float
+    hold_s: float
     _seen: dict[str, Seen] = field(default_factory=dict)
 
     def read(self, item: InputFile) -> tuple[VideoStart, tuple[str, ...]]:
@@ -77,6 +78,7 @@ class Videos:
                 self.parser.detect,
                 between=self.between,
                 sure_score=self.sure_score,
+                hold_s=self.hold_s,
                 each=each,
             )
         self._seen[frame.key] = seen

@@ -1,4 +1,4 @@
-"""``faceparts apply EFFECT``: any effect of the ``effects`` folder over photos."""
+"""``faceparts apply EFFECT``: any effect of the ``effects`` folder over photos and videos."""
 
 from __future__ import annotations
 
@@ -72,12 +72,13 @@ def _command(name: str) -> click.Command:
 
 @click.command("apply", cls=Effects)
 def apply() -> None:
-    """Apply an effect to the faces in photos; each has its own --help.
+    """Apply an effect to the faces in photos and videos; each has its own --help.
 
     \b
     Example:
       faceparts apply recolor group.jpg -o out --part hair --color '#8b2635'
       faceparts apply overlay photos -o out --contact-sheet sheet.jpg
+      faceparts apply overlay clip.mp4 -o out
       faceparts apply recolor --help
     """
 

@@ -50,6 +50,7 @@ def hide(
     """
     from faceparts.api import HIDE_SCORE_SHARE
     from faceparts.cli._change import change
+    from faceparts.video import HOLD_S
 
     return change(
         "hide",
@@ -60,7 +61,7 @@ def hide(
         min_score_share=HIDE_SCORE_SHARE,
         turned=turned,
         cut=True,
-        videos=True,
+        hold_s=HOLD_S,
     )
 
 
