@@ -188,3 +188,39 @@ def test_a_report_that_does_not_name_its_pictures(world: Path) -> None:
     (world / "said" / "report.json").write_text(json.dumps(told), "utf-8")
     done = ask(world)
     assert done.code == 2 and "report.json does not say whose they are" in done.err
+
+
+def test_a_net_that_contradicts_the_labels_is_found_out(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one whose card tells a wrong mean: its answers would spoil a training."""
+    monkeypatch.setattr(_data_answers, "TRIAL", 2)
+    monkeypatch.setattr(answers, "agreement", lambda *_: (40, 100))
+    done = ask(world)
+    assert done.code == 1
+    assert (
+        "BadWeights: net.onnx agrees with 40 % of the labelled pixels; nothing was kept" in done.err
+    )
+    assert not list((world / "said").glob("*.png"))
+    monkeypatch.setattr(answers, "agreement", lambda *_: (95, 100))
+    good = ask(world, "--force")
+    assert good.code == 0
+    assert report(world)["agreement"] == {"net.onnx": 0.95}
+    assert "net.onnx: as labelled in 95.0 % of the pixels" in good.out.decode()
+
+
+def test_without_labels_nothing_can_be_said(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_data_answers, "TRIAL", 1)
+    monkeypatch.setattr(answers, "agreement", lambda *_: (0, 0))
+    assert ask(world).code == 0
+    assert report(world)["agreement"] == {"net.onnx": None}
+
+
+def test_a_card_beside_a_file_is_part_of_the_net(tmp_path: Path) -> None:
+    path = tmp_path / "a.tflite"
+    path.write_bytes(b"net")
+    alone = _data_answers._hash(str(path))
+    (tmp_path / "a.json").write_text('{"mean": [0, 0, 0]}')
+    one = _data_answers._hash(str(path))
+    (tmp_path / "a.json").write_text('{"mean": [1, 1, 1]}')
+    assert len({alone, one, _data_answers._hash(str(path))}) == 3

@@ -75,7 +75,8 @@ NOBODY = np.zeros((SIZE, SIZE), np.uint8)
 def test_one_net_answers_what_it_sees_in_the_whole_picture() -> None:
     probs = maps(right_eye=0.7 * LEFT, left_eye=0.9 * RIGHT)
     net = teacher(probs)
-    got = Panel((net,), (3.0,), CELEBA19).ask(PICTURE, NOBODY)
+    panel = Panel((net,), (3.0,), CELEBA19)
+    got = panel.settle(panel.ask(PICTURE, NOBODY))
     np.testing.assert_allclose(got, probs, atol=1e-5)  # its margin is taken off again
     assert net.segmenter.looks == 2
 
@@ -83,7 +84,8 @@ def test_one_net_answers_what_it_sees_in_the_whole_picture() -> None:
 def test_shares_weigh_and_the_first_net_decides_the_sides() -> None:
     first = maps(right_eye=0.6 * LEFT, left_eye=0.6 * RIGHT)
     guessing = maps(right_eye=0.4 * (LEFT + RIGHT), left_eye=0.6 * (LEFT + RIGHT))
-    got = Panel((teacher(first), teacher(guessing)), (1.0, 3.0), CELEBA19).ask(PICTURE, NOBODY)
+    panel = Panel((teacher(first), teacher(guessing)), (1.0, 3.0), CELEBA19)
+    got = panel.settle(panel.ask(PICTURE, NOBODY))
     right, left = CELEBA19.id("right_eye"), CELEBA19.id("left_eye")
     assert got[right, 5, 2] == pytest.approx(0.25 * 0.6 + 0.75 * 1.0, abs=1e-3)
     assert got[left, 5, 2] == pytest.approx(0, abs=1e-3)
@@ -340,3 +342,13 @@ def test_recipe_takes_answers_with_and_without_learning_them() -> None:
     for distilled in ({}, {"weight": 0.5}):
         recipe = config.recipe_from_table({**TABLE, "data": [row], "distill": distilled}, "here")
         assert recipe.data[0].answers == "said"
+
+
+def test_agreement_with_labels() -> None:
+    """Sides do not count, nor pixels without a label or without an answer."""
+    skin, left, right = (CELEBA19.id(part) for part in ("skin", "left_eye", "right_eye"))
+    ids = np.array([[skin, left, skin, IGNORE, skin]], np.uint8)
+    probs = np.zeros((len(CELEBA19.parts), 1, 5), np.float32)
+    for column, said in enumerate((skin, right, left, skin)):
+        probs[said, 0, column] = 1
+    assert answers.agreement(probs, ids, CELEBA19) == (2, 3)

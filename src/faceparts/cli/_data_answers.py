@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import queue
 import sys
@@ -22,7 +23,7 @@ from faceparts.cli._parser import describe
 from faceparts.cli._shares import parse_share
 from faceparts.cli._version import versions
 from faceparts.cli.main import EXIT_FAILED
-from faceparts.errors import FacePartsError, UsageError
+from faceparts.errors import BadWeights, FacePartsError, UsageError
 from faceparts.evaluate.run_parts import file_hash
 from faceparts.streams.files import write_atomic
 from faceparts.train import answers
@@ -32,6 +33,12 @@ from faceparts.types import Dataset
 from faceparts.weights import find
 
 Hashes = dict[str, str | None]
+
+TRIAL = 20
+"""After so many pictures nets that contradict the labels are found out."""
+
+LEAST_AGREEMENT = 0.5
+"""Share of the labelled pixels; nets that know the parts have 0.9 and more."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ def run_answers(
         UsageError: the folder holds answers of other nets or of other pictures, or lies in or
             around the dataset.
         BadData: the dataset cannot be opened.
-        BadWeights: a net's file is missing or damaged, or knows none of the parts.
+        BadWeights: a net's file is missing or damaged, or knows none of the parts; or it
+            contradicts the labels so often that its card must be wrong.
     """
     here, there = out.resolve(), source.root.resolve()
     if here.is_relative_to(there) or there.is_relative_to(here):
@@ -99,31 +107,47 @@ def run_answers(
         if path.exists() and not force:
             return False
         sample, panel = dataset[i], panels.get()
+        ids = own[sample.labels]
         try:
-            said = panel.ask(sample.image, own[sample.labels])
+            each = panel.ask(sample.image, ids)
         finally:
             panels.put(panel)
-        answers.write(path, answers.shrink(said))
+        votes.append([answers.agreement(said, ids, label_set) for said in each])
+        answers.write(path, answers.shrink(panel.settle(each)))
         return True
 
     failed: dict[str, str] = {}
+    votes: list[list[tuple[int, int]]] = []  # appended to by all threads
     made = 0
-    with ThreadPoolExecutor(asked.threads) as threads:
-        waiting = {threads.submit(one, i): i for i in range(len(dataset))}
-        bar = tqdm(
-            as_completed(waiting), "answers", len(waiting), file=sys.stderr, disable=not progress
-        )
-        try:
-            for found in bar:
-                try:
-                    made += found.result()
-                except (FacePartsError, OSError) as error:
-                    key = _key(dataset, waiting[found])
-                    failed[key] = one_line(str(error))
-                    click.echo(f"faceparts: FAILED {key}: {failed[key]}", err=True)
-        except BaseException:  # Ctrl-C above all
-            threads.shutdown(cancel_futures=True)
-            raise
+    try:
+        with ThreadPoolExecutor(asked.threads) as threads:
+            waiting = {threads.submit(one, i): i for i in range(len(dataset))}
+            bar = tqdm(
+                as_completed(waiting),
+                "answers",
+                len(waiting),
+                file=sys.stderr,
+                disable=not progress,
+            )
+            try:
+                for found in bar:
+                    try:
+                        made += found.result()
+                        if made == TRIAL:
+                            _require_sense(asked, votes)
+                    except _Nonsense:
+                        raise
+                    except (FacePartsError, OSError) as error:
+                        key = _key(dataset, waiting[found])
+                        failed[key] = one_line(str(error))
+                        click.echo(f"faceparts: FAILED {key}: {failed[key]}", err=True)
+            except BaseException:  # Ctrl-C above all
+                threads.shutdown(cancel_futures=True)
+                raise
+    except _Nonsense as error:  # nobody writes any more
+        for i in range(len(dataset)):
+            (out / f"{_key(dataset, i)}.png").unlink(missing_ok=True)
+        raise BadWeights(str(error)) from None
     report = {
         "faceparts_data_answers": 1,
         "status": "failed" if failed else "done",
@@ -131,19 +155,60 @@ def run_answers(
         "pictures": len(dataset),
         "made": made,
         "failed": failed,
+        "agreement": _agreement(asked, votes),
         "versions": versions(),
         "sha256": seen,
     }
     write_atomic(out / answers.REPORT, _report.to_json(report).encode(), force=True)
     there_before = len(dataset) - made - len(failed)
     words = f"{made} answers written to {out}, {there_before} were there, {len(failed)} failed\n"
+    for name, share in _agreement(asked, votes).items():
+        words += (
+            "" if share is None else f"{name}: as labelled in {100 * share:.1f} % of the pixels\n"
+        )
     click.echo(_report.to_json(report) if as_json else words, nl=False)
     return EXIT_FAILED if failed else 0
 
 
+def _agreement(asked: Asked, votes: Sequence[Sequence[tuple[int, int]]]) -> dict[str, float | None]:
+    """Share of the labelled pixels that each net answers as the labels do; ``None``: no such."""
+    shares: dict[str, float | None] = {}
+    for k, (model, _) in enumerate(asked.nets):
+        right, known = (sum(vote[k][j] for vote in list(votes)) for j in (0, 1))
+        shares[Path(model).name] = round(right / known, 4) if known else None
+    return shares
+
+
+class _Nonsense(Exception):
+    """A net contradicts most labels."""
+
+
+def _require_sense(asked: Asked, votes: Sequence[Sequence[tuple[int, int]]]) -> None:
+    """Refuse nets that contradict most labels.
+
+    Raises:
+        _Nonsense: a net does.
+    """
+    wrong = {n: s for n, s in _agreement(asked, votes).items() if s is not None}
+    wrong = {name: share for name, share in wrong.items() if share < LEAST_AGREEMENT}
+    if wrong:
+        told = ", ".join(f"{n} agrees with {100 * share:.0f} %" for n, share in wrong.items())
+        raise _Nonsense(
+            f"{told} of the labelled pixels; nothing was kept. Is the card right (mean and std are "
+            "of 0..255; label_set, output, tensor), and the dataset's label set?"
+        )
+
+
 def _hash(model: str) -> str:
-    """What the net is, whatever it is called: another file of the same name answers otherwise."""
-    return describe(Path(model) if Path(model).is_file() else find(model))["sha256"]
+    """What the net is, whatever it is called: another file of the same name answers otherwise.
+
+    A card beside the file decides how it is asked, so it counts too.
+    """
+    path = Path(model) if Path(model).is_file() else find(model)
+    digest, card = describe(path)["sha256"], path.with_suffix(".json")
+    if path.suffix != ".tflite" or not card.is_file():
+        return digest
+    return hashlib.sha256(digest.encode() + card.read_bytes()).hexdigest()
 
 
 def _key(dataset: Dataset, i: int) -> str:

@@ -64,21 +64,40 @@ class Panel:
     label_set: LabelSet
     closer: bool = True
 
-    def ask(self, image: Image, ids: NDArray[np.uint8]) -> Probs:
-        """(K, H, W) float32 probabilities of a picture; 0 throughout where nobody knows the part.
+    def ask(self, image: Image, ids: NDArray[np.uint8]) -> list[Probs]:
+        """What each net says: (K, H, W) float32 probabilities; 0 throughout where it cannot know.
 
         Args:
             image: (H, W, 3) RGB with one face.
             ids: (H, W) what is known of it; says where the head is.
         """
         how = {"closer": self.closer}
-        each = [answer(net, image, ids, self.label_set, **how) for net in self.nets]
+        return [answer(net, image, ids, self.label_set, **how) for net in self.nets]
+
+    def settle(self, each: Sequence[Probs]) -> Probs:
+        """One answer of what `ask` gave: (K, H, W); 0 throughout where nobody knows the part."""
         weights = np.array(self.shares, np.float32) / np.float32(sum(self.shares))
         mean = np.asarray(sum(w * p for w, p in zip(weights, each, strict=True)), np.float32)
         if len(each) > 1:
             mean = uncover(sort_sides(mean, each[0], self.label_set), each, self.label_set)
         total = mean.sum(axis=0)
         return np.asarray(np.where(total > 0.5, mean / np.maximum(total, 1e-6), 0), np.float32)
+
+
+def agreement(probs: Probs, ids: NDArray[np.uint8], label_set: LabelSet) -> tuple[int, int]:
+    """How many labelled pixels a net answers as the label does, and of how many.
+
+    Left and right are not told apart, for neither nets nor labels always can. Pixels that the net
+    says nothing about do not count.
+
+    Args:
+        probs: (K, H, W).
+        ids: (H, W) part ids, `IGNORE` where unknown.
+    """
+    known = (ids < len(label_set.parts)) & (probs.sum(axis=0) > 0.5)
+    said, told = probs.argmax(axis=0)[known], ids[known]
+    alike = (said == told) | (np.asarray(label_set.mirror)[said] == told)
+    return int(np.count_nonzero(alike)), int(np.count_nonzero(known))
 
 
 def sort_sides(probs: Probs, guide: Probs, label_set: LabelSet) -> Probs:
