@@ -37,8 +37,9 @@ def hide(
     output folder is complete. Unless --min-score is given, heads count from half the detector's
     usual score on.
 
-    Videos become MP4 files without sound. A head that is missed for up to two seconds is hidden in
-    between too, and half a second before it was first and after it was last seen.
+    Videos become MP4 files without sound. Heads count there that come near the usual score once;
+    --min-score takes all. A head that is missed for up to two seconds is hidden in between too, and
+    half a second before it was first and after it was last seen.
 
     \b
     Example:
