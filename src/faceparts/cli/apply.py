@@ -72,7 +72,9 @@ def _command(name: str) -> click.Command:
 
 @click.command("apply", cls=Effects)
 def apply() -> None:
-    """Apply an effect to the faces in photos and videos; each has its own --help.
+    """Apply an effect to faces in photos and videos.
+
+    Every effect has its own --help.
 
     \b
     Example:
