@@ -40,12 +40,11 @@ def test_the_face_is_gone_from_every_frame(astronaut: Path, tmp_path: Path) -> N
 
 
 def test_a_video_that_does_not_stand_upright(tmp_path: Path) -> None:
-    """It is turned five times a second; what lies between is filled in."""
+    """It is turned five times a second; what lies between is found weakly or filled in."""
     photo = np.ascontiguousarray(np.rot90(skimage.data.astronaut(), 1))
     path = make_video(tmp_path / "a.avi", [photo] * 12, codec="MJPG")
     told = faceparts.hide_video(path, tmp_path / "out.mp4")
     assert (told["frames"], told["frames_without_heads"]) == (12, 0)
-    assert told["heads_filled_in"] > 0
     for frame in read_video(tmp_path / "out.mp4"):
         assert np.rot90(frame, -1)[EYES].max() < 40
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,6 +42,7 @@ _SHORT_S, _SHORT_SHARE = 0.5, 0.05
 _LONGEST_STILL_S = 10.0
 """No frame is shown longer than this, whatever the times in the file say."""
 
+_SILENT = 0
 _OPENING = threading.Lock()
 _QUIET = {
     # No file may make the decoder open another one, or an address: a playlist can look like a video
@@ -300,17 +302,23 @@ def _size_of(capture: cv2.VideoCapture) -> tuple[int, int]:
     return int(_sound(capture.get(width))), int(_sound(capture.get(height)))
 
 
+def _set_log_level(level: int) -> int:
+    """How much OpenCV says itself; the level before."""
+    logging: Any = getattr(cv2.utils, "logging", cv2)  # moved there in OpenCV 5
+    return int(logging.setLogLevel(level))
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Set what FFmpeg reads from the environment; a file decides no more than its own pixels."""
     with _OPENING:
         before = {name: os.environ.get(name) for name in _QUIET}
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        level = _set_log_level(_SILENT)
         os.environ.update(_QUIET)
         try:
             yield
         finally:
-            cv2.utils.logging.setLogLevel(level)
+            _set_log_level(level)
             for name, value in before.items():
                 if value is None:
                     del os.environ[name]
