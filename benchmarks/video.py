@@ -113,16 +113,16 @@ def _measure(args: argparse.Namespace, data: Path) -> dict[str, Any]:
             progress(f"{name}: {scene.key}")
             frames = list(pan(scene, rng))
             images = [frame.image for frame in frames]
-            hidden = {
-                "frame by frame": lambda: [effect(i, parser.parse(i)) for i in images],  # noqa: B023
-                "video": lambda: _as_video(images, parser, quick, effect, sure),  # noqa: B023
-                "deface": lambda: hide_by_deface(deface, images),  # noqa: B023
-            }
             for tool, tally in tallies.items():
                 if tool == "deface" and deface is None:
                     continue
                 start = time.perf_counter()
-                after = hidden[tool]()
+                if tool == "video":
+                    after = _as_video(images, parser, quick, effect, sure)
+                elif tool == "frame by frame":
+                    after = [effect(image, parser.parse(image)) for image in images]
+                else:
+                    after = hide_by_deface(deface, images)
                 tally.seconds += time.perf_counter() - start
                 tally.clips += 1
                 for frame, image in zip(frames, after, strict=True):

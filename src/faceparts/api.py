@@ -260,7 +260,7 @@ def hide_video(
     if target.suffix.lower() != OUT_SUFFIX:
         raise UsageError(f"{target}: videos are written as MP4; give a name that ends with .mp4")
     hiding = _make_effect(effect, what=what, keep=keep, **effect_fields)
-    usual, between = 0.0, None
+    sure, between = 0.0, None
     if isinstance(detector, str):
         if min_score is not None:
             min_score = require_range("min_score", min_score, 0, 1)
@@ -278,8 +278,8 @@ def hide_video(
             )
             for turns in (turned, False)
         )
-        if min_score is None and isinstance(thorough.min_score, float):
-            usual = thorough.min_score / HIDE_SCORE_SHARE
+        if min_score is None:
+            sure = video.sure_score(thorough.min_score, HIDE_SCORE_SHARE)
         between = quick.detector.detect if turned else None
         parser = FaceParser(thorough.detector, long_hair=False)
     else:
@@ -288,7 +288,7 @@ def hide_video(
         )
     with path_atomic(target, force=force, forbidden=[source], suffix=OUT_SUFFIX) as temporary:
         reader = VideoReader(source)
-        seen = video.look(reader, parser.detect, between=between, sure_score=usual)
+        seen = video.look(reader, parser.detect, between=between, sure_score=sure)
         frames = (image for image, _ in video.changed(reader, seen, parser.segment, hiding))
         video.write(temporary, seen, frames, reader.info.size_wh)
     return seen.told()

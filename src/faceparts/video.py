@@ -105,6 +105,17 @@ class Seen:
         }
 
 
+def sure_score(least: object, share: float) -> float:
+    """The detector's own threshold, of which ``least`` is a share: what `look` wants.
+
+    Args:
+        least: score 0..1 from which heads count; 0 comes back where it is not one number, as for
+            detectors without a threshold, or several of them.
+        share: above 0.
+    """
+    return least / share if isinstance(least, float) and share > 0 else 0.0
+
+
 def look(
     reader: VideoReader,
     detect: Detect,
@@ -143,7 +154,11 @@ def look(
 def changed(
     reader: VideoReader, seen: Seen, segment: Segment, effect: Effect
 ) -> Iterator[tuple[Image, tuple[Face, ...]]]:
-    """Second pass: every frame after the effect, and the faces that it was applied to.
+    """Second pass: every (H, W, 3) uint8 frame after the effect, and the faces it was applied to.
+
+    Args:
+        segment: picture + heads -> faces, in their order.
+        effect: picture + faces -> (H, W, 3) picture.
 
     Raises:
         UnreadableVideo: the file has another number of frames than before, or see `VideoReader`.
@@ -168,6 +183,13 @@ def write(
     each: Each = lambda _: None,
 ) -> None:
     """Write the frames at their times into a new file; see `VideoWriter`.
+
+    Args:
+        path: where to; overwritten.
+        seen: of the first pass: times and rate.
+        images: (H, W, 3) uint8 RGB, as many as there are times.
+        size_wh: their width and height in pixels.
+        each: called after each frame.
 
     Raises:
         UnwritableOutput: see `VideoWriter`.

@@ -14,14 +14,16 @@ from faceparts.cli._effects import effect_class, make_effect, try_out
 from faceparts.cli._options import STREAM, Common, Writing
 from faceparts.cli._parser import open_detector, open_parser
 from faceparts.cli._session import PictureFrame, emit, open_session, refuse_among
-from faceparts.cli._videos import OUT_SUFFIX, Videos
+from faceparts.cli._videos import Videos
 from faceparts.effects._region import Hiding
 from faceparts.errors import UsageError
 from faceparts.images import READ_ONLY_SUFFIXES, SUFFIXES, encode_picture, format_for
 from faceparts.parse import parse_translucent
 from faceparts.streams import sheets
 from faceparts.streams.files import InputFile, is_video
+from faceparts.streams.video import OUT_SUFFIX
 from faceparts.types import Face, Image
+from faceparts.video import sure_score
 
 _RGBA_CHANNELS = 4
 _FORMAT_OF = {suffix: name for name, suffixes in SUFFIXES.items() for suffix in suffixes}
@@ -142,15 +144,14 @@ def change(
                 [(contact_sheet, encode_picture(sheets.make_sheet(small), format=kind))]
             )
 
-    films = None
+    steps = None
     if videos and any(is_video(item.path) for item in session.items):
-        least, usual, between = parser.min_score, 0.0, None
-        if common.min_score is None and isinstance(least, float) and min_score_share > 0:
-            usual = least / min_score_share
+        own, between = common.min_score is None, None
+        sure = sure_score(parser.min_score, min_score_share) if own else 0.0
         if turned:  # takes long, and how a video stands does not change from frame to frame
             between = open_detector(common, min_score_share=min_score_share, cut=cut)[0].detect
-        films = Videos(parser, effect, session, targets, between, usual, hold_s)
-    return session.process(parser.parse, effect, planned, write, finish, find=find, videos=films)
+        steps = Videos(parser, effect, session, targets, between, sure, hold_s)
+    return session.process(parser.parse, effect, planned, write, finish, find=find, videos=steps)
 
 
 def require_apart(sheet: Path, common: Common) -> None:

@@ -181,10 +181,10 @@ class Session:
                 held.hold()
             return write(frame, image, found)
 
-        films = [item for item in todo if videos is not None and is_video(item.path)]
+        clips = [item for item in todo if videos is not None and is_video(item.path)]
         stills = [item for item in todo if videos is None or not is_video(item.path)]
 
-        def read_film(item: InputFile) -> Frame:
+        def read_video(item: InputFile) -> Frame:
             self.results.refuse_existing(outputs.get(item.key, ()))
             assert videos is not None
             frame, notes[item.key] = videos.read(item)
@@ -195,9 +195,9 @@ class Session:
             yield from run(source, read, parse, effect, write_whole, find=find, jobs=common.jobs)
             if videos is not None:
                 shown = self._shows_progress()
-                write_film = partial(videos.write, hold=held.hold, shown=shown)
-                look = partial(videos.find, shown=shown)
-                yield from run(films, read_film, videos.unused, None, write_film, find=look)
+                write_video = partial(videos.write, hold=held.hold, shown=shown)
+                look: Any = partial(videos.find, shown=shown)  # in the place of ``parse``
+                yield from run(clips, read_video, parse, None, write_video, find=look)
 
         started, start = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
         interrupted, whole_run = False, dict[str, str]()
@@ -221,7 +221,7 @@ class Session:
         # Marks the folder as results from the first moment on, even if the process is killed.
         _publish(tell("running"), reports)
         clock, paths = _resume.Clock(), {item.key: item.path for item in todo}
-        film_keys = {item.key for item in films}
+        clip_keys = {item.key for item in clips}
         with (
             tqdm(
                 total=len(todo),
@@ -236,7 +236,7 @@ class Session:
                 for result in results:
                     state = _resume.state_of(paths.get(result.key))
                     digests = [self.results.sha256.get(name) for name in result.outputs]
-                    told = videos.told(result) if result.key in film_keys and videos else None
+                    told = videos.told(result) if result.key in clip_keys and videos else None
                     entry = _report.picture_entry(
                         result, notes.pop(result.key, ()), state, digests, told
                     )

@@ -19,9 +19,6 @@ class VideoSteps(Protocol):
     def find(self, frame: Any, *, shown: bool) -> Sequence[Head]:
         """The best sight of every head in it."""
 
-    def unused(self, image: Image) -> Sequence[Head]:
-        """In the place of a picture's ``parse``: videos are found in by `find`."""
-
     def write(
         self,
         frame: Any,

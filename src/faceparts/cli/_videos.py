@@ -19,8 +19,6 @@ from faceparts.streams.video import OUT_SUFFIX, VideoReader
 from faceparts.types import Face, Frame, Head, Image
 from faceparts.video import Detect, Each, Seen, changed, look, write
 
-__all__ = ["OUT_SUFFIX", "Videos"]
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VideoStart(Frame):
@@ -61,10 +59,6 @@ class Videos:
         reader = VideoReader(item.path, max_pixels=most)
         start = VideoStart(item.key, reader.first.image, reader.first.time_s, reader=reader)
         return start, reader.info.notes
-
-    def unused(self, image: Image) -> Sequence[Head]:
-        """In the place of a picture's ``parse``."""
-        raise NotImplementedError
 
     def find(self, frame: VideoStart, *, shown: bool) -> list[Head]:
         """The best sight of every head, best first.

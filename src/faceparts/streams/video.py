@@ -93,6 +93,10 @@ class VideoReader:
         path: a file on this machine.
         max_pixels: larger frames are refused.
 
+    Attributes:
+        info: what the header says.
+        first: the first frame.
+
     Raises:
         UnreadableVideo: missing, empty, no video, damaged at its beginning, or too large; while
             iterating: cut off, damaged, or frames of different sizes.
